@@ -1,0 +1,1 @@
+"""A simulated production line: parts, a GigE Vision camera, sensors and a PLC."""
