@@ -1,0 +1,240 @@
+"""The site's configuration as frozen, strict data. Pure: reading files is `config_load`'s duty.
+
+One site file names cameras, model, sensors, broker, decision and language model; each camera has
+a file of its own. A secret stands here only as the name of an environment variable or of a file.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+SfncValue = bool | int | float | str
+
+
+class Config(BaseModel):
+    """Base: frozen, strict about types, unknown keys are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# -- camera --------------------------------------------------------------------------------------
+
+
+class CameraSelector(Config):
+    """Which camera on the network. At least one key; all that are set must match."""
+
+    serial: str | None = None
+    user_defined_name: str | None = None
+    model: str | None = None
+    vendor: str | None = None
+    address: str | None = None  # IPv4
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> "CameraSelector":
+        if not any((self.serial, self.user_defined_name, self.model, self.vendor, self.address)):
+            raise ValueError(
+                "name the camera by serial, user_defined_name, model, vendor or address"
+            )
+        return self
+
+
+class CameraConfig(Config):
+    """One camera: who it is, what it is set to, and what we do when it fails.
+
+    `settings` are SFNC feature names and values, written in the order given. `producer` is a
+    GenTL producer (.cti); None is our own. `interface_address` lets the producer look for
+    cameras on an address that broadcasts do not reach (loopback).
+    """
+
+    id: Name
+    select: CameraSelector
+    producer: str | None = None
+    interface_address: str | None = None
+    settings: dict[str, SfncValue] = Field(default_factory=dict)
+    buffers: int = Field(default=16, ge=3, le=128)
+    frame_timeout_ms: int = Field(default=1000, ge=10)  # only for a camera that runs freely
+    heartbeat_timeout_ms: int = Field(default=1000, ge=500)
+    mm_per_px: float | None = Field(default=None, gt=0)
+
+
+# -- detection -----------------------------------------------------------------------------------
+
+
+class DetectorConfig(Config):
+    """`model` is a folder name under models/ or a path to one."""
+
+    model: str
+    engine: Literal["openvino"] = "openvino"
+    threads: int = Field(default=1, ge=1)
+    requests_in_flight: int = Field(default=2, ge=1, le=16)
+    max_age_ms: int = Field(default=1000, ge=1)  # an older frame is dropped, and counted
+
+
+# -- sensors -------------------------------------------------------------------------------------
+
+
+class LimitRule(Config):
+    """Limits of one sensor kind or one sensor, in its unit.
+
+    Between `warn` and `alarm` the probability that the part is defective rises from 0.5 (says
+    nothing) to `p_defect_at_alarm`; `urgency_at_alarm` is the urgency of a reading at or past it.
+    A limit may lie above (high) or below (low) the normal range.
+    """
+
+    warn_high: float | None = None
+    alarm_high: float | None = None
+    warn_low: float | None = None
+    alarm_low: float | None = None
+    p_defect_at_alarm: Probability = 0.9
+    urgency_at_alarm: Probability = 0.5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "LimitRule":
+        for warn, alarm, sign in (
+            (self.warn_high, self.alarm_high, 1),
+            (self.warn_low, self.alarm_low, -1),
+        ):
+            if (warn is None) != (alarm is None):
+                raise ValueError("a warn limit and its alarm limit come together")
+            if warn is not None and alarm is not None and sign * (alarm - warn) <= 0:
+                raise ValueError("the alarm limit must lie beyond the warn limit")
+        return self
+
+
+class SensorConfig(Config):
+    """A sensor that we listen to. One that is not listed is refused, and counted.
+
+    `expected` sensors are evidence: a part without a reading of theirs says so.
+    `trust_urgency` takes the urgency that the message itself states.
+    """
+
+    id: Name
+    kind: Name
+    unit: str
+    min_value: float
+    max_value: float
+    rule: LimitRule | None = None
+    expected: bool = False
+    trust_urgency: bool = True
+
+
+# -- broker --------------------------------------------------------------------------------------
+
+
+class TlsConfig(Config):
+    ca_file: Path
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class BrokerConfig(Config):
+    """`password_env` and `password_file` name where the password is, never the password."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    protocol: Literal["mqtt5", "mqtt311"] = "mqtt5"
+    client_id: Name = "inspector"
+    username: str | None = None
+    password_env: str | None = None
+    password_file: Path | None = None
+    tls: TlsConfig | None = None
+    keepalive_s: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "BrokerConfig":
+        if self.password_env and self.password_file:
+            raise ValueError("give password_env or password_file, not both")
+        return self
+
+
+# -- decision ------------------------------------------------------------------------------------
+
+
+class Failsafe(StrEnum):
+    HOLD = "HOLD"
+    REJECT = "REJECT"
+
+
+class DecisionConfig(Config):
+    """The policy of `decide`. `verdict_validity_ms` counts from the part's deadline."""
+
+    trigger: Literal["photo_eye", "frame"] = "photo_eye"
+    max_skew_ms: int = Field(default=50, ge=1)
+    deadline_ms: int = Field(default=250, ge=1)
+    verdict_validity_ms: int = Field(default=250, ge=0)
+    confirm_confidence: float = Field(default=0.75, gt=0.5, lt=1.0)
+    emergency_urgency: float = Field(default=0.8, gt=0.0, lt=1.0)
+    failsafe: Failsafe = Failsafe.HOLD
+    weight_vision: float = Field(default=0.6, gt=0.0, le=1.0)
+    weight_second: float = Field(default=0.4, gt=0.0, le=1.0)
+    opinion_budget_ms: int = Field(
+        default=800, ge=1
+    )  # ask for one only when this much time is left
+
+
+# -- language model ------------------------------------------------------------------------------
+
+
+class ExplainerConfig(Config):
+    """`model` is a name that `inspector models list` knows, or a GGUF file; "none" leaves the template."""
+
+    model: str = "none"
+    language: Literal["en"] = "en"
+    threads: int = Field(default=1, ge=1)
+    nice: int = Field(default=10, ge=0, le=19)
+    context_tokens: int = Field(default=2048, ge=512)
+    max_tokens: int = Field(default=160, ge=32)
+    deadline_s: float = Field(default=30.0, gt=0)
+    explain: Literal["all", "not_passed"] = "not_passed"
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
+class RecorderConfig(Config):
+    """Sessions go to `directory`/<start time>/. Oldest sessions go first when `max_gib` is passed."""
+
+    directory: Path = Path("sessions")
+    frames: Literal["all", "not_passed", "none"] = "all"
+    max_gib: float = Field(default=20.0, gt=0)
+
+
+class MetricsConfig(Config):
+    """Prometheus, one port a service: `port` and the following ones, on loopback by default."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65500)
+
+
+class SiteConfig(Config):
+    """The whole cell. `base_topic` is the ISA-95 path enterprise/site/area/line/cell."""
+
+    base_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,5}$")]
+    cameras: tuple[Path, ...] = Field(min_length=1)  # one YAML file each
+    detector: DetectorConfig
+    sensors: tuple[SensorConfig, ...] = ()
+    broker: BrokerConfig = BrokerConfig()
+    decision: DecisionConfig = DecisionConfig()
+    explainer: ExplainerConfig = ExplainerConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    metrics: MetricsConfig | None = None
+
+    @model_validator(mode="after")
+    def _unique(self) -> "SiteConfig":
+        ids = [sensor.id for sensor in self.sensors]
+        if len(ids) != len(set(ids)):
+            raise ValueError("two sensors have the same id")
+        return self
+
+
+class Site(Config):
+    """A site file with its camera files read, and the hash of all of it."""
+
+    site: SiteConfig
+    cameras: tuple[CameraConfig, ...]
+    config_sha256: str
+    root: Path  # relative paths in the files are relative to this
