@@ -36,9 +36,7 @@ class CameraSelector(Config):
     @model_validator(mode="after")
     def _one_at_least(self) -> "CameraSelector":
         if not any((self.serial, self.user_defined_name, self.model, self.vendor, self.address)):
-            raise ValueError(
-                "name the camera by serial, user_defined_name, model, vendor or address"
-            )
+            raise ValueError("name the camera by serial, user_defined_name, model, vendor or address")
         return self
 
 
@@ -160,20 +158,37 @@ class Failsafe(StrEnum):
 
 
 class DecisionConfig(Config):
-    """The policy of `decide`. `verdict_validity_ms` counts from the part's deadline."""
+    """The policy of `decide`. `deadline_ms` counts from the part's trigger to the verdict at the PLC,
+    `verdict_validity_ms` from the deadline. Keep `max_skew_ms` below half the time between parts.
+    """
 
     trigger: Literal["photo_eye", "frame"] = "photo_eye"
     max_skew_ms: int = Field(default=50, ge=1)
     deadline_ms: int = Field(default=250, ge=1)
+    delivery_margin_ms: int = Field(default=25, ge=0)  # decided this long before the deadline
     verdict_validity_ms: int = Field(default=250, ge=0)
     confirm_confidence: float = Field(default=0.75, gt=0.5, lt=1.0)
     emergency_urgency: float = Field(default=0.8, gt=0.0, lt=1.0)
     failsafe: Failsafe = Failsafe.HOLD
     weight_vision: float = Field(default=0.6, gt=0.0, le=1.0)
     weight_second: float = Field(default=0.4, gt=0.0, le=1.0)
-    opinion_budget_ms: int = Field(
-        default=800, ge=1
-    )  # ask for one only when this much time is left
+    opinion_budget_ms: int = Field(default=800, ge=1)  # ask for one only when this much time is left
+
+    @model_validator(mode="after")
+    def _in_time(self) -> "DecisionConfig":
+        if self.delivery_margin_ms >= self.deadline_ms:
+            raise ValueError("delivery_margin_ms must be shorter than deadline_ms")
+        return self
+
+
+class ArbiterSetup(Config):
+    """All that a verdict depends on besides the evidence. Recorded with a session, for its replay."""
+
+    decision: DecisionConfig
+    cameras: tuple[str, ...]
+    expected_sensors: tuple[str, ...]
+    config_sha256: str
+    model_sha256: str
 
 
 # -- language model ------------------------------------------------------------------------------

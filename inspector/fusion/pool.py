@@ -1,0 +1,67 @@
+"""The weighted pool: one probability from those of the modalities that are present.
+
+A logarithmic opinion pool (Genest and Zidek 1986): log-odds are averaged with weights that sum to
+one over the modalities present. So an absent modality neither vetoes nor confirms, and one that
+says 0.5 knows nothing. A modality that is certain by rounding alone must not silence the others,
+hence the clamp.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inspector.types import PartEvidence, ResultStatus
+
+VISION = "vision"
+SENSORS = "sensors"
+OPINION = "opinion"
+
+_CERTAIN = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """`p_defect` is None when no modality was present; `weights` are the renormalised ones."""
+
+    p_defect: float | None
+    weights: dict[str, float]
+
+
+def modalities(evidence: PartEvidence) -> dict[str, float]:
+    """Return each present modality's probability that the part is defective.
+
+    A part is as bad as its worst view and its most suspicious sensor, hence the maxima.
+    """
+    present: dict[str, float] = {}
+    views = [
+        result.p_defect
+        for result in evidence.results
+        if result.status is ResultStatus.OK and result.p_defect is not None
+    ]
+    readings = [event.p_defect for event in evidence.events if event.p_defect is not None]
+    if views:
+        present[VISION] = max(views)
+    if readings:
+        present[SENSORS] = max(readings)
+    if evidence.opinion is not None:
+        present[OPINION] = evidence.opinion.p_defect
+    return present
+
+
+def pool(present: Mapping[str, float], weights: Mapping[str, float]) -> Fused:
+    """Fuse the present modalities' probabilities.
+
+    Raises:
+        KeyError: a modality has no weight.
+    """
+    total = sum(weights[name] for name in sorted(present))
+    if not present or total <= 0.0:
+        return Fused(None, {})
+    used = {name: weights[name] / total for name in sorted(present)}
+    log_odds = sum(used[name] * _logit(present[name]) for name in used)
+    return Fused(1.0 / (1.0 + math.exp(-log_odds)), used)
+
+
+def _logit(probability: float) -> float:
+    clamped = min(max(probability, _CERTAIN), 1.0 - _CERTAIN)
+    return math.log(clamped / (1.0 - clamped))
