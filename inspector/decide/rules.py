@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.config import ArbiterSetup, DecisionConfig
 from inspector.fusion.pool import OPINION, SENSORS, VISION, modalities, pool
@@ -26,6 +26,25 @@ class Judgement:
     modalities: tuple[str, ...]
     cause: str
     failsafe: bool
+
+    def because(self, reason_code: ReasonCode, cause: str) -> "Judgement":
+        """The same judgement, with its reason said more precisely."""
+        return replace(self, reason_code=reason_code, cause=cause)
+
+
+def emergency_judgement(reason_code: ReasonCode, cause: str) -> Judgement:
+    """Stop. Certain, because it rests on a rule and not on a probability."""
+    return Judgement(
+        decision=Decision.EMERGENCY_BRAKE,
+        action=Action.STOP,
+        reason_code=reason_code,
+        confidence=1.0,
+        p_defect=None,
+        weights={},
+        modalities=(SENSORS,),
+        cause=cause,
+        failsafe=False,
+    )
 
 
 def base_weights(policy: DecisionConfig) -> dict[str, float]:
@@ -89,7 +108,9 @@ def likely_cause(evidence: PartEvidence, present: Mapping[str, float]) -> str:
     suspects: list[tuple[float, str]] = []
     if present.get(VISION, 0.0) >= 0.5:
         detections = [found for result in evidence.results for found in result.detections]
-        label = max(detections, key=lambda found: (found.score, found.label)).label if detections else "anomaly"
+        label = (
+            max(detections, key=lambda found: (found.score, found.label)).label if detections else "anomaly"
+        )
         suspects.append((present[VISION], label))
     suspects += [
         (event.p_defect, event.sensor_id)

@@ -1,0 +1,98 @@
+"""Reads the site file and its camera files. Every error names file, line and key, in one line."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from inspector.config import CameraConfig, Config, Site, SiteConfig
+from inspector.errors import ConfigError
+
+C = TypeVar("C", bound=Config)
+
+
+def load_site(path: Path) -> Site:
+    """Read a site file and the camera files that it names. Relative paths are relative to it.
+
+    Raises:
+        ConfigError: a file is missing, is not YAML, or has a wrong or unknown key.
+    """
+    site = load_yaml(path, SiteConfig)
+    root = path.resolve().parent
+    cameras = tuple(load_yaml(root / camera, CameraConfig) for camera in site.cameras)
+    ids = [camera.id for camera in cameras]
+    if len(ids) != len(set(ids)):
+        raise ConfigError(f"{path}: cameras: two camera files have the same id")
+    text = site.model_dump_json() + "".join(camera.model_dump_json() for camera in cameras)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return Site(site=site, cameras=cameras, config_sha256=sha256, root=root)
+
+
+def load_yaml(path: Path, kind: type[C]) -> C:
+    """Read one YAML file as strict, frozen configuration.
+
+    Raises:
+        ConfigError: as `load_site`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        # Through JSON, because strict validation of JSON takes lists for tuples and strings for paths.
+        return kind.model_validate_json(json.dumps(data))
+    except TypeError as error:
+        raise ConfigError(f"{path}: {error}; quote dates and times") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = [str(key) for key in first["loc"]]
+        line = _line(tree, keys)
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}:{line}: {'.'.join(keys) or 'the file'}: {reason}{more}") from error
+
+
+def model_folder(site: Site) -> Path:
+    """Find the model's folder: a path from the site file, or a name under the nearest `models/`.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    name = site.site.detector.model
+    tried = [site.root / name]
+    tried += [parent / "models" / name for parent in (site.root, *site.root.parents)]
+    for folder in tried:
+        if (folder / "manifest.yaml").is_file():
+            return folder
+    raise ConfigError(
+        f"detector.model: no model {name!r} (no manifest.yaml in {tried[0]} nor in a models/ folder above); "
+        "teach one with `inspector teach`"
+    )
+
+
+def _line(tree: yaml.Node | None, keys: list[str]) -> int:
+    """Line (from 1) of the key, or of the deepest part of its path that the file has."""
+    node: Any = tree
+    line = 1
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == key]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,40 @@
+"""Structured logs: one JSON object a line on standard error, with UTC time and the service's name.
+
+Bind `camera_id`, `part_id` or `verdict_id` where they are known. Never log a payload that may
+carry a secret.
+"""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(service: str, *, human: bool = False) -> None:
+    """Set up logging for this process. `human` gives lines for a terminal instead of JSON."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    # Libraries that use the standard logger: their warnings and errors, on the same stream.
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def get() -> structlog.typing.FilteringBoundLogger:
+    """Return the process' logger."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
