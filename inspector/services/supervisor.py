@@ -1,0 +1,206 @@
+"""The parent: starts the services of the table, watches them, restarts them, and cleans up."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inspector import log
+from inspector.bus import Bus, stale_domains, sweep
+from inspector.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
+from inspector.config import Site
+from inspector.errors import ConfigError
+from inspector.services.table import ServiceSpec, services
+from inspector.topics import FAULTS, HEALTH
+from inspector.types import Fault, Health, ServiceState
+
+_STALLED_NS = 3 * NS_PER_S  # a service that was ready and is silent for so long is wedged
+_START_NS = 60 * NS_PER_S  # as long as a language model may take to load from a cold disk
+_STEADY_NS = 10 * NS_PER_S  # after so long, the next failure is a new one
+_BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
+_POLL_NS = 50 * NS_PER_MS
+_STOP_S = 5.0
+
+
+@dataclass
+class _Child:
+    spec: ServiceSpec
+    process: subprocess.Popen[bytes] | None = None
+    state: ServiceState = ServiceState.STARTING
+    heard_ns: int = 0
+    started_ns: int = 0
+    restart_ns: int = 0
+    backoff_ns: int = _BACKOFF_FIRST_NS
+    restarts: int = 0
+    config_error: str = ""
+    health: Health | None = field(default=None)
+
+
+class Supervisor:
+    """Runs one cell. Belongs to the thread that made it."""
+
+    def __init__(self, site: Site, site_file: Path, log_dir: Path | None = None) -> None:
+        for stale in stale_domains():
+            sweep(stale)
+        self.domain = str(os.getpid())
+        self._site_file = site_file
+        self._log_dir = log_dir
+        self._clock: Clock = SystemClock()
+        self.bus = Bus(self.domain, "supervisor")
+        self._health_in = self.bus.subscriber(HEALTH)
+        self._health_out = self.bus.publisher(HEALTH)
+        self._faults_in = self.bus.subscriber(FAULTS)
+        self._faults_out = self.bus.publisher(FAULTS)
+        self._children = {spec.name: _Child(spec) for spec in services(site)}
+        self.on_fault: Callable[[Fault], None] | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for child in self._children.values():
+            self._spawn(child)
+
+    def poll(self, timeout_ns: int = _POLL_NS) -> None:
+        """Wait for news of the services and act on it. Call it again and again.
+
+        Raises:
+            ConfigError: a service says that its configuration is wrong.
+        """
+        self.bus.wait(timeout_ns)
+        for health in self._health_in.drain():
+            self._heard(health)
+        for fault in self._faults_in.drain():
+            child = self._children.get(fault.service)
+            if child is not None and fault.code == "CONFIG":
+                child.config_error = fault.text
+            if self.on_fault is not None:
+                self.on_fault(fault)
+        for child in self._children.values():
+            self._watch(child)
+
+    def stop(self) -> None:
+        """End every service, the camera first and the recorder last, and remove the shared memory."""
+        for child in reversed(self._children.values()):
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+                if child.spec.name == "arbiter":
+                    self._wait(child)
+        for child in self._children.values():
+            self._wait(child)
+        self.bus.close()
+        sweep(self.domain)
+
+    # -- what others want to know ----------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether all required services are up."""
+        up = {ServiceState.READY, ServiceState.DEGRADED}
+        return all(child.state in up for child in self._children.values() if child.spec.required)
+
+    def state(self, name: str) -> ServiceState:
+        return self._children[name].state
+
+    def pid(self, name: str) -> int | None:
+        process = self._children[name].process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def restarts(self) -> dict[str, int]:
+        return {name: child.restarts for name, child in self._children.items()}
+
+    def counters(self) -> dict[str, dict[str, float]]:
+        """Each service's own counters, as of its last heartbeat."""
+        return {
+            name: child.health.counters if child.health is not None else {}
+            for name, child in self._children.items()
+        }
+
+    # -- children --------------------------------------------------------------------------------
+
+    def _spawn(self, child: _Child) -> None:
+        command = [sys.executable, "-m", "inspector.services", child.spec.name]
+        command += ["--domain", self.domain, "--site", str(self._site_file)]
+        environment = {**os.environ, "INSPECTOR_SUPERVISOR": str(os.getpid())}
+        log_file = None
+        if self._log_dir is not None:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+            log_file = (self._log_dir / f"{child.spec.name}.log").open("ab")
+        # A group of its own, so that Ctrl-C reaches the supervisor alone and the order of ending is ours.
+        child.process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            process_group=0,
+        )
+        if log_file is not None:
+            log_file.close()
+        child.state = ServiceState.STARTING
+        child.started_ns = child.heard_ns = self._clock.now_ns()
+
+    def _heard(self, health: Health) -> None:
+        child = self._children.get(health.service)
+        if child is None or child.process is None or health.pid != child.process.pid:
+            return  # the last words of a predecessor
+        child.heard_ns = self._clock.now_ns()
+        child.state = health.state
+        child.health = health
+
+    def _watch(self, child: _Child) -> None:
+        now_ns = self._clock.now_ns()
+        if child.process is None:
+            if now_ns >= child.restart_ns:
+                child.restarts += 1
+                self._spawn(child)
+            return
+        status = child.process.poll()
+        if status is None:
+            limit_ns = _START_NS if child.state is ServiceState.STARTING else _STALLED_NS
+            if now_ns - child.heard_ns > limit_ns:
+                self._fault("STALLED", f"{child.spec.name} is silent and is restarted", child)
+                child.process.kill()
+            return
+        if status == 2:
+            raise ConfigError(
+                child.config_error or f"{child.spec.name}: its configuration is wrong, see its log"
+            )
+        self._died(child, status, now_ns)
+
+    def _died(self, child: _Child, status: int, now_ns: int) -> None:
+        pid = child.process.pid if child.process is not None else 0
+        child.process = None
+        child.state = ServiceState.DEAD
+        self.bus.bury_dead()
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        self._health_out.send(
+            Health(
+                service=child.spec.name,
+                pid=pid,
+                state=ServiceState.DEAD,
+                detail=how,
+                at_ns=now_ns,
+                counters={},
+            )
+        )
+        if now_ns - child.started_ns > _STEADY_NS:
+            child.backoff_ns = _BACKOFF_FIRST_NS
+        child.restart_ns = now_ns + child.backoff_ns
+        child.backoff_ns = min(child.backoff_ns * 2, _BACKOFF_LAST_NS)
+        self._fault("DIED", f"{child.spec.name} ended ({how}) and is restarted", child)
+
+    def _fault(self, code: str, text: str, child: _Child) -> None:
+        log.get().warning(text, code=code, child=child.spec.name)
+        self._faults_out.send(Fault(service="supervisor", code=code, text=text, at_ns=self._clock.now_ns()))
+
+    def _wait(self, child: _Child) -> None:
+        if child.process is None:
+            return
+        try:
+            child.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
