@@ -1,0 +1,181 @@
+"""Flat JSON objects, the one shape that every MQTT payload of the cell has. Pure.
+
+PLC libraries parse into fixed structures and small buffers: so no arrays, no nesting, ASCII on
+the wire, bounded strings, a bound on the whole. A `Schema` is a table of keys; it checks what
+comes in, checks what goes out, and writes itself down as JSON Schema (draft 2020-12).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from inspector.errors import DataError
+
+Scalar = str | int | float | bool
+MAX_INT = 2**63 - 1  # LINT of IEC 61131-3; beyond it a PLC cannot hold the number
+
+
+class RefusedError(DataError):
+    """A payload that we do not take. `reason` is a stable word to count by; the text says why."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a flat object. Bounds are inclusive; `max_length` counts characters."""
+
+    name: str
+    type: Literal["string", "integer", "number", "boolean"]
+    about: str
+    required: bool = True
+    max_length: int = 64
+    min_length: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+    one_of: tuple[str, ...] = ()
+    always: bool | None = None
+
+    def check(self, value: object) -> None:
+        """Raise `RefusedError` unless the value is of this key's type and within its bounds."""
+        if self.type == "string":
+            self._check_string(value)
+        elif self.type == "boolean":
+            if type(value) is not bool:
+                raise RefusedError("type", f"{self.name} is not true or false")
+            if self.always is not None and value is not self.always:
+                raise RefusedError("range", f"{self.name} must be {str(self.always).lower()}")
+        else:
+            self._check_number(value)
+
+    def _check_string(self, value: object) -> None:
+        if not isinstance(value, str):
+            raise RefusedError("type", f"{self.name} is not a string")
+        if not self.min_length <= len(value) <= self.max_length:
+            raise RefusedError(
+                "range",
+                f"{self.name} has {len(value)} characters,"
+                f" it must have {self.min_length} to {self.max_length}",
+            )
+        if not value.isprintable():  # a control character, or half of a surrogate pair
+            raise RefusedError("encoding", f"{self.name} holds characters that cannot be printed")
+        if self.one_of and value not in self.one_of:
+            raise RefusedError("range", f"{self.name} must be one of {', '.join(self.one_of)}")
+
+    def _check_number(self, value: object) -> None:
+        # bool is an int to Python, never to a PLC.
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RefusedError("type", f"{self.name} is not a number")
+        if self.type == "integer" and not isinstance(value, int):
+            raise RefusedError("type", f"{self.name} is not a whole number")
+        if isinstance(value, int) and abs(value) > MAX_INT:
+            raise RefusedError("range", f"{self.name} does not fit into 64 bits")
+        if not math.isfinite(value):
+            raise RefusedError("range", f"{self.name} is not finite")
+        if self.minimum is not None and value < self.minimum:
+            raise RefusedError("range", f"{self.name} is below {self.minimum:g}")
+        if self.maximum is not None and value > self.maximum:
+            raise RefusedError("range", f"{self.name} is above {self.maximum:g}")
+
+    def json_schema(self) -> dict[str, object]:
+        """Return this key as a JSON Schema property."""
+        out: dict[str, object] = {"type": self.type, "description": self.about}
+        if self.type == "string":
+            out["maxLength"] = self.max_length
+            if self.min_length:
+                out["minLength"] = self.min_length
+        if self.minimum is not None:
+            out["minimum"] = self.minimum
+        if self.maximum is not None:
+            out["maximum"] = self.maximum
+        if self.one_of:
+            out["enum"] = list(self.one_of)
+        if self.always is not None:
+            out["const"] = self.always
+        return out
+
+
+class Schema:
+    """A flat object: its keys in the order in which they are sent, and its largest size in bytes."""
+
+    def __init__(self, name: str, about: str, max_bytes: int, keys: tuple[Key, ...]) -> None:
+        self.name = name
+        self.about = about
+        self.max_bytes = max_bytes
+        self.keys = keys
+        self._by_name = {key.name: key for key in keys}
+        self._required = frozenset(key.name for key in keys if key.required)
+
+    def check(self, values: Mapping[str, object]) -> None:
+        """Raise `RefusedError` for a key too many, a key missing, a wrong type or a value out of bounds.
+
+        An unknown key is refused and not skipped: a misspelt `urgency` must be noticed when the
+        sensor is commissioned, not on the day of the emergency.
+        """
+        missing = self._required - values.keys()
+        if missing:
+            raise RefusedError("keys", f"{min(missing)} is missing")
+        for name, value in values.items():
+            key = self._by_name.get(name)
+            if key is None:
+                raise RefusedError("keys", f"{name[:32]!r} is not a key of {self.name}")
+            key.check(value)
+
+    def decode(self, payload: bytes) -> dict[str, Scalar]:
+        """Parse and check one payload from outside. Raises `RefusedError`, and nothing else."""
+        if len(payload) > self.max_bytes:
+            raise RefusedError("size", f"{len(payload)} bytes, at most {self.max_bytes} are taken")
+        try:
+            values = _DECODER.decode(payload.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RefusedError("encoding", "not UTF-8") from error
+        except RecursionError as error:
+            raise RefusedError("json", "nested too deeply") from error
+        except ValueError as error:
+            raise RefusedError("json", f"not JSON: {error}"[:120]) from error
+        if not isinstance(values, dict):
+            raise RefusedError("json", "not a JSON object")
+        self.check(values)
+        return values
+
+    def encode(self, values: Mapping[str, Scalar]) -> bytes:
+        """Check and write one payload for the outside: compact, ASCII, in the order given.
+
+        Raises `RefusedError` when it breaks the schema or is too long.
+        """
+        self.check(values)
+        payload = json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii")
+        if len(payload) > self.max_bytes:
+            raise RefusedError("size", f"{len(payload)} bytes, at most {self.max_bytes} may be sent")
+        return payload
+
+    def json_schema(self) -> dict[str, object]:
+        """Return the whole as a JSON Schema document."""
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": self.name,
+            "description": f"{self.about} At most {self.max_bytes} bytes.",
+            "type": "object",
+            "properties": {key.name: key.json_schema() for key in self.keys},
+            "required": [key.name for key in self.keys if key.required],
+            "additionalProperties": False,
+        }
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        # JSON lets each parser pick one of the two; two readers would act differently.
+        raise ValueError("a key stands there twice")
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once_each, parse_constant=_no_constant)
