@@ -1,0 +1,209 @@
+"""What is to be sent, what was, and what has expired. Pure: time and connection are arguments.
+
+An entry is QUEUED, then SENT, then gone: delivered (the broker acknowledged it) or, a verdict,
+undelivered (its validity ended first). Losing the connection puts what was SENT back to QUEUED,
+in the old order. Verdicts go before everything else; the rest (explanations, faults, notices)
+goes in order of arrival, bounded, oldest dropped first.
+
+Nothing is left to the MQTT library's own queue, because it would resend a QoS 1 message after an
+outage whatever its age.
+"""
+
+from collections import Counter, OrderedDict
+from enum import StrEnum
+
+import msgspec
+
+from inspector.clock import NS_PER_MS
+from inspector.types import Delivery, DeliveryState
+
+# A verdict that was written to the socket and not acknowledged by its end may sit in a stalled
+# connection and come out of it later. After this much more time the connection is cut, so that
+# it cannot. A broker that is merely busy answers sooner.
+STALL_NS = 500 * NS_PER_MS
+AWAITING_ACK = 1024
+RESERVED = 2  # places of the window that are kept for emergencies
+
+
+class Kind(StrEnum):
+    VERDICT = "verdict"
+    UNDELIVERED = "undelivered"
+    EXPLANATION = "explanation"
+    FAULT = "fault"
+
+
+BOUND = {Kind.VERDICT: 1024, Kind.UNDELIVERED: 1024, Kind.EXPLANATION: 256, Kind.FAULT: 256}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to deliver. `key` counts all entries, over restarts too.
+
+    `valid_until_ns` is set for a verdict alone. `urgent` (an emergency) may use the whole window.
+    """
+
+    key: int
+    kind: Kind
+    payload: bytes
+    verdict_id: str = ""
+    part_id: str = ""
+    valid_until_ns: int | None = None
+    urgent: bool = False
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now: send these, in order; tell of those that expired; cut the connection."""
+
+    send: tuple[Entry, ...] = ()
+    expired: tuple[Entry, ...] = ()
+    cut: bool = False
+
+
+class Outbox:
+    """The state machine. One thread. `counters` only grow."""
+
+    def __init__(self) -> None:
+        self._open: dict[Kind, OrderedDict[int, Entry]] = {kind: OrderedDict() for kind in Kind}
+        self._sent: OrderedDict[int, int] = OrderedDict()  # key to when, while unacknowledged
+        self._awaiting: OrderedDict[str, str] = OrderedDict()  # verdict to part, no PLC ack yet
+        self._window = 0  # 0: not connected
+        self.counters: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._open.values()))
+
+    @property
+    def in_flight(self) -> int:
+        """How many entries are sent and not yet acknowledged by the broker."""
+        return len(self._sent)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything that is open, by key."""
+        everything = (e for queue in self._open.values() for e in queue.values())
+        return tuple(sorted(everything, key=lambda entry: entry.key))
+
+    def put(self, entry: Entry) -> tuple[Entry, ...]:
+        """Take one entry; return those that its kind's bound pushed out (a verdict is expired)."""
+        queue = self._open[entry.kind]
+        queue[entry.key] = entry
+        dropped = []
+        while len(queue) > BOUND[entry.kind]:
+            key, oldest = queue.popitem(last=False)
+            self._sent.pop(key, None)
+            self.counters[f"{entry.kind}_dropped"] += 1
+            dropped.append(oldest)
+        return tuple(dropped)
+
+    def connected(self, window: int) -> None:
+        """The broker takes messages, at most `window` unacknowledged ones at once."""
+        self._window = max(1, window)
+        self._sent.clear()
+
+    def lost(self) -> None:
+        """The connection is gone; what was sent on it and not acknowledged is queued again."""
+        self._window = 0
+        self._sent.clear()
+
+    def returned(self, key: int) -> None:
+        """The broker refused this entry, or it could not be written: it is queued again."""
+        self._sent.pop(key, None)
+
+    def step(self, now_ns: int) -> Step:
+        """Decide what to do now. The entries to send count as sent from here on."""
+        expired: list[Entry] = []
+        cut = False
+        verdicts = self._open[Kind.VERDICT]
+        for entry in [e for e in verdicts.values() if _is_over(e, now_ns)]:
+            sent_ns = self._sent.get(entry.key)
+            if sent_ns is None:
+                del verdicts[entry.key]
+                self.counters["verdict_expired"] += 1
+                expired.append(entry)
+            elif now_ns - max(sent_ns, entry.valid_until_ns or 0) >= STALL_NS:
+                cut = True
+        send: list[Entry] = []
+        if not cut:
+            for kinds in ((Kind.VERDICT,), (Kind.UNDELIVERED, Kind.EXPLANATION, Kind.FAULT)):
+                send += self._fill(kinds, now_ns)
+        return Step(send=tuple(send), expired=tuple(expired), cut=cut)
+
+    def delivered(self, key: int, now_ns: int) -> Delivery | None:
+        """The broker has it. Returns the delivery to record if it was a verdict."""
+        self._sent.pop(key, None)
+        for kind, queue in self._open.items():
+            entry = queue.pop(key, None)
+            if entry is None:
+                continue
+            self.counters[f"{kind}_delivered"] += 1
+            if kind is not Kind.VERDICT:
+                return None
+            self.await_ack(entry.verdict_id, entry.part_id)
+            return _delivery(entry, DeliveryState.DELIVERED, now_ns)
+        return None
+
+    def await_ack(self, verdict_id: str, part_id: str) -> None:
+        """Expect the PLC's acknowledgement of a verdict that is out."""
+        self._awaiting[verdict_id] = part_id
+        if len(self._awaiting) > AWAITING_ACK:
+            self._awaiting.popitem(last=False)
+
+    def acknowledged(self, verdict_id: str, now_ns: int) -> tuple[int | None, Delivery | None]:
+        """The PLC has it. Returns the key that this closes, if one is open, and the delivery.
+
+        It may overtake the broker's own acknowledgement, or come after a connection was lost
+        between the two; the verdict is delivered all the same and is not sent again.
+        """
+        for key, entry in self._open[Kind.VERDICT].items():
+            if entry.verdict_id == verdict_id:
+                # Its place in the window stays taken until the broker acknowledges.
+                del self._open[Kind.VERDICT][key]
+                self.counters["verdict_acknowledged"] += 1
+                return key, _delivery(entry, DeliveryState.ACKNOWLEDGED, now_ns)
+        part_id = self._awaiting.pop(verdict_id, None)
+        if part_id is None:
+            self.counters["ack_unknown"] += 1
+            return None, None
+        self.counters["verdict_acknowledged"] += 1
+        state = DeliveryState.ACKNOWLEDGED
+        return None, Delivery(verdict_id=verdict_id, part_id=part_id, state=state, at_ns=now_ns)
+
+    def next_due_ns(self) -> int | None:
+        """When `step` must be called next although nothing happens: the next end of validity."""
+        due = [
+            max(self._sent[e.key], e.valid_until_ns) + STALL_NS if e.key in self._sent else e.valid_until_ns
+            for e in self._open[Kind.VERDICT].values()
+            if e.valid_until_ns is not None
+        ]
+        return min(due, default=None)
+
+    def _fill(self, kinds: tuple[Kind, ...], now_ns: int) -> list[Entry]:
+        waiting = [e for kind in kinds for e in self._open[kind].values() if e.key not in self._sent]
+        if len(kinds) > 1:
+            waiting.sort(key=lambda entry: entry.key)
+        send = []
+        blocked = False
+        for entry in waiting:
+            # When the window is full an emergency overtakes; all others keep their order.
+            if blocked and not entry.urgent:
+                continue
+            if len(self._sent) >= self._places(entry):
+                blocked = True
+                continue
+            self._sent[entry.key] = now_ns
+            send.append(entry)
+        return send
+
+    def _places(self, entry: Entry) -> int:
+        """How much of the window an entry may fill: an emergency always finds a place."""
+        if entry.urgent:
+            return self._window
+        if entry.kind is Kind.VERDICT:
+            return max(1, self._window - RESERVED) if self._window else 0
+        return max(1, self._window // 2) if self._window else 0
+
+
+def _is_over(entry: Entry, now_ns: int) -> bool:
+    return entry.valid_until_ns is not None and now_ns >= entry.valid_until_ns
+
+
+def _delivery(entry: Entry, state: DeliveryState, now_ns: int) -> Delivery:
+    return Delivery(verdict_id=entry.verdict_id, part_id=entry.part_id, state=state, at_ns=now_ns)

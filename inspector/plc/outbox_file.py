@@ -1,0 +1,243 @@
+"""The outbox on disk: an append-only file of what was put and what has ended.
+
+The caller only ever puts a record on a queue; a thread writes. A message is on its way to the
+broker before its record is on the disk, so that an emergency never waits for one. What a killed
+process (SIGKILL) had handed over is read back at the next start; a power cut may lose the last
+`SYNC_EVERY_S`. Each line carries a CRC-32, so a line torn by a crash is told and skipped.
+"""
+
+import fcntl
+import os
+import queue
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from inspector.errors import ConfigError, StoreError
+from inspector.plc.outbox import Entry, Kind
+
+SYNC_EVERY_S = 0.2
+COMPACT_AT_BYTES = 4 * 1024 * 1024
+MAX_WAITING = 8192  # records that a hung disk may hold up before they are dropped and counted
+
+
+class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put", tag_field="t"):
+    """An entry, with its end of validity in UTC: CLOCK_MONOTONIC does not survive a reboot."""
+
+    key: int
+    kind: Kind
+    payload: str
+    verdict_id: str = ""
+    part_id: str = ""
+    valid_until_utc_ns: int | None = None
+    urgent: bool = False
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end", tag_field="t"):
+    """An entry is closed. `out` when the broker took it."""
+
+    key: int
+    out: bool
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last process left: open entries, and verdicts that the PLC has not acknowledged."""
+
+    entries: tuple[Put, ...]
+    awaiting: tuple[tuple[str, str], ...]  # verdict_id, part_id
+    next_key: int
+    corrupt_lines: int
+
+
+def to_record(entry: Entry, utc_offset_ns: int) -> Put:
+    """Return the record of an entry. `utc_offset_ns` is UTC minus CLOCK_MONOTONIC."""
+    until = entry.valid_until_ns
+    return Put(
+        key=entry.key,
+        kind=entry.kind,
+        payload=entry.payload.decode("ascii"),
+        verdict_id=entry.verdict_id,
+        part_id=entry.part_id,
+        valid_until_utc_ns=None if until is None else until + utc_offset_ns,
+        urgent=entry.urgent,
+    )
+
+
+def to_entry(record: Put, utc_offset_ns: int) -> Entry:
+    """Return the entry of a record, on this boot's monotonic clock."""
+    until = record.valid_until_utc_ns
+    return Entry(
+        key=record.key,
+        kind=record.kind,
+        payload=record.payload.encode("ascii"),
+        verdict_id=record.verdict_id,
+        part_id=record.part_id,
+        valid_until_ns=None if until is None else until - utc_offset_ns,
+        urgent=record.urgent,
+    )
+
+
+class OutboxFile:
+    """`directory`/outbox.log and the thread that writes it. One process at a time.
+
+    `append` and `compact` are for one thread and never block. `failure` is the text of the last
+    disk error, None while writing works. Raises ConfigError when the directory cannot be used,
+    or another process uses it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "outbox.log"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(directory / "outbox.lock", os.O_RDWR | os.O_CREAT, 0o640)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            text = self._path.read_bytes() if self._path.exists() else b""
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"outbox {directory} is in use by another inspector process; stop that one first"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"cannot use outbox folder {directory}: {error.strerror}") from error
+        self.loaded = _load(text)
+        self.failure: str | None = None
+        self.counters: Counter[str] = Counter()
+        self._fd = -1
+        self._size = 0
+        self._torn = False
+        try:
+            self._replace(_lines(self.loaded.entries))
+        except OSError as error:
+            raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
+        self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether the file has grown so much that `compact` is due."""
+        return self._size > COMPACT_AT_BYTES
+
+    def append(self, record: Put | End) -> None:
+        """Have one record written."""
+        if self._work.qsize() >= MAX_WAITING:
+            self.counters["records_dropped"] += 1
+            return
+        self._work.put(_line(record))
+
+    def compact(self, entries: Iterable[Put]) -> None:
+        """Have the file replaced by just these open entries."""
+        self._size = 0  # until the thread knows better, so that it is not asked for again
+        self._work.put((_lines(entries),))
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is waiting, and let go of the folder. Raises StoreError if the disk hangs."""
+        self._work.put(None)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise StoreError(f"the disk of {self._path} does not answer; its last records are lost")
+        os.close(self._fd)
+        os.close(self._lock_fd)
+
+    def _run(self) -> None:
+        sync_due: float | None = None
+        stop = False
+        while not stop:
+            try:
+                timeout = None if sync_due is None else max(0.0, sync_due - time.monotonic())
+                items = [self._work.get(timeout=timeout)]
+            except queue.Empty:
+                self._guard(self._sync)
+                sync_due = None
+                continue
+            while not self._work.empty():
+                items.append(self._work.get())
+            lines = b""
+            for item in items:
+                if item is None:
+                    stop = True
+                elif isinstance(item, tuple):
+                    # What stood before it is in it, or has ended.
+                    lines = b""
+                    self._guard(lambda whole=item[0]: self._replace(whole))  # type: ignore[misc]
+                else:
+                    lines += item
+            if lines:
+                self._guard(lambda whole=lines: self._write(whole))  # type: ignore[misc]
+                sync_due = sync_due or time.monotonic() + SYNC_EVERY_S
+        self._guard(self._sync)
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """A full or failing disk degrades: it is counted and told, and tried again next time."""
+        try:
+            action()
+        except OSError as error:
+            self._torn = True
+            self.counters["write_errors"] += 1
+            self.failure = f"cannot write {self._path}: {error.strerror}"
+        else:
+            self.failure = None
+
+    def _write(self, lines: bytes) -> None:
+        view = memoryview(b"\n" + lines if self._torn else lines)
+        while view:
+            written = os.write(self._fd, view)
+            self._size += written
+            view = view[written:]
+        self._torn = False
+
+    def _sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def _replace(self, lines: bytes) -> None:
+        new = self._path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
+        old, self._fd, self._size, self._torn = self._fd, fd, 0, False
+        self._write(lines)
+        os.fsync(fd)
+        new.rename(self._path)
+        if old >= 0:
+            os.close(old)
+
+
+def _line(record: Put | End) -> bytes:
+    text = msgspec.json.encode(record)
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _lines(records: Iterable[Put]) -> bytes:
+    return b"".join(map(_line, records))
+
+
+_DECODER = msgspec.json.Decoder(Put | End)
+
+
+def _load(text: bytes) -> Loaded:
+    entries: dict[int, Put] = {}
+    awaiting: dict[str, str] = {}
+    corrupt = last_key = 0
+    for line in filter(None, text.split(b"\n")):
+        try:
+            if int(line[:8], 16) != zlib.crc32(line[9:]):
+                raise ValueError("torn line")
+            record = _DECODER.decode(line[9:])
+        except (ValueError, msgspec.ValidationError):
+            corrupt += 1
+            continue
+        last_key = max(last_key, record.key)
+        if isinstance(record, Put):
+            entries[record.key] = record
+            continue
+        ended = entries.pop(record.key, None)
+        if ended is not None and record.out and ended.kind is Kind.VERDICT:
+            awaiting[ended.verdict_id] = ended.part_id
+    return Loaded(
+        entries=tuple(entries.values()),
+        awaiting=tuple(awaiting.items()),
+        next_key=last_key + 1,
+        corrupt_lines=corrupt,
+    )

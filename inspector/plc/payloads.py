@@ -1,0 +1,168 @@
+"""Our messages as the flat payloads of docs/mqtt.md, checked before they leave. Pure.
+
+`utc_offset_ns` is UTC minus CLOCK_MONOTONIC at the time of sending.
+"""
+
+import msgspec
+
+from inspector.clock import NS_PER_MS
+from inspector.errors import InvariantError
+from inspector.flat import RefusedError, Scalar, Schema
+from inspector.mqtt_schema import (
+    AVAILABILITY,
+    EXPLANATION,
+    FAULT,
+    HEARTBEAT,
+    STATE,
+    UNDELIVERED,
+    VERDICT,
+)
+from inspector.types import Action, Explanation, Fault, Verdict
+
+_MORE = "..."
+# What people write (labels, a language model's text) in the characters that every PLC can show.
+_ASCII = str.maketrans(
+    {"µ": "u", "μ": "u", "°": " deg", "²": "2", "³": "3", "–": "-", "—": "-", "×": "x", "±": "+/-"}
+)
+
+
+def verdict_payload(verdict: Verdict, latency_ms: float, utc_offset_ns: int) -> bytes:
+    """Return the verdict as at most 512 bytes. `latency_ms` is -1 when there was no frame.
+
+    When a long part id leaves too little room, `missing` and then `cause` are shortened.
+    Raises InvariantError when the verdict contradicts itself.
+    """
+    values: dict[str, Scalar] = {
+        "verdict_id": verdict.verdict_id,
+        "part_id": verdict.part_id,
+        "seq": verdict.seq,
+        "decision": verdict.decision.value,
+        "action": verdict.action.value,
+        "reason": verdict.reason_code.value,
+        "cause": _text(verdict.cause, 64),
+        "missing": _join(verdict.missing, 64),
+        "confidence": round(verdict.confidence, 4),
+        "p_defect": -1 if verdict.p_defect is None else round(verdict.p_defect, 4),
+        "failsafe": verdict.failsafe,
+        "skew_ms": round(verdict.skew_ms, 3),
+        "latency_ms": max(-1.0, round(latency_ms, 3)),
+        "trigger_utc_ns": verdict.trigger_ns + utc_offset_ns,
+        "valid_until_utc_ns": verdict.valid_until_ns + utc_offset_ns,
+        "model": verdict.model_sha256[:12],
+        "config": verdict.config_sha256[:12],
+        "ok": verdict.action is Action.PASS,
+        "ng": verdict.action is Action.REJECT,
+        "ready": True,
+    }
+    excess = _size(values) - VERDICT.max_bytes
+    if excess > 0:
+        values["missing"] = _join(verdict.missing, max(0, 64 - excess))
+        excess = _size(values) - VERDICT.max_bytes
+    if excess > 0:
+        values["cause"] = _text(verdict.cause, max(0, 64 - excess))
+    return _encode(VERDICT, values)
+
+
+class _Notice(msgspec.Struct):
+    """The keys of a verdict that its notice repeats."""
+
+    verdict_id: str
+    part_id: str
+    decision: str
+    action: str
+    reason: str
+
+
+def undelivered_payload(verdict: bytes, expired_utc_ns: int) -> bytes:
+    """Return the notice that a verdict, given as its payload, was not delivered in time."""
+    values = msgspec.structs.asdict(msgspec.json.decode(verdict, type=_Notice))
+    return _encode(UNDELIVERED, {**values, "expired_utc_ns": expired_utc_ns})
+
+
+def explanation_payload(explanation: Explanation) -> bytes:
+    """Return the explanation as at most 4096 bytes; a longer text is cut."""
+    values: dict[str, Scalar] = {
+        "verdict_id": explanation.verdict_id,
+        "part_id": explanation.part_id,
+        "text": _text(explanation.text, 3000),
+        "cause": _text(explanation.cause, 400),
+        "recommended_action": _text(explanation.recommended_action, 400),
+        "source": explanation.source.value,
+        "latency_ms": max(0.0, round(explanation.latency_ms, 1)),
+    }
+    excess = _size(values) - EXPLANATION.max_bytes
+    if excess > 0:
+        values["text"] = _text(explanation.text, 3000 - excess)
+    return _encode(EXPLANATION, values)
+
+
+def fault_payload(fault: Fault, utc_offset_ns: int) -> bytes:
+    """Return the fault; its text is cut at 240 characters."""
+    return _encode(
+        FAULT,
+        {
+            "service": _text(fault.service, 64),
+            "code": _text(fault.code, 64),
+            "text": _text(fault.text, 240),
+            "part_id": _text(fault.part_id, 64),
+            "camera_id": _text(fault.camera_id, 64),
+            "utc_ns": fault.at_ns + utc_offset_ns,
+        },
+    )
+
+
+def state_payload(state: str, emergency_latched: bool, utc_ns: int) -> bytes:
+    """Return the retained state; `state` is a name of OPC 40100-1."""
+    return _encode(STATE, {"state": state, "emergency_latched": emergency_latched, "utc_ns": utc_ns})
+
+
+def availability_payload(available: bool) -> bytes:
+    """Return the retained availability, which is also the Last Will."""
+    return _encode(AVAILABILITY, {"available": available})
+
+
+def heartbeat_payload(count: int, utc_ns: int) -> bytes:
+    """Return one beat."""
+    return _encode(HEARTBEAT, {"count": count, "utc_ns": utc_ns})
+
+
+def expiry_s(valid_until_ns: int, now_ns: int) -> int:
+    """Return the MQTT 5 message expiry interval: whole seconds, rounded up, at least 1.
+
+    It is the broker's backstop. The client drops what has expired to the nanosecond, and the
+    PLC compares `valid_until_utc_ns`.
+    """
+    return max(1, -(-(valid_until_ns - now_ns) // (1000 * NS_PER_MS)))
+
+
+def _encode(schema: Schema, values: dict[str, Scalar]) -> bytes:
+    try:
+        return schema.encode(values)
+    except (RefusedError, ValueError) as error:
+        raise InvariantError(f"our own {schema.name} message breaks its schema: {error}") from error
+
+
+def _size(values: dict[str, Scalar]) -> int:
+    # The values are plain ASCII by now, so msgspec's compact JSON has the final length.
+    return len(msgspec.json.encode(values))
+
+
+def _text(text: str, length: int) -> str:
+    """Printable ASCII on one line, cut to `length` with an ellipsis."""
+    line = " ".join(text.translate(_ASCII).split())
+    plain = "".join(c if " " <= c <= "~" else "?" for c in line)
+    if len(plain) <= length:
+        return plain
+    return plain[: length - len(_MORE)] + _MORE if length >= len(_MORE) else ""
+
+
+def _join(names: tuple[str, ...], length: int) -> str:
+    """Join whole names by commas; those that do not fit are counted: `vision.cam1,+3`."""
+    whole = _text(",".join(names), 10_000)
+    if len(whole) <= length:
+        return whole
+    for kept in range(len(names) - 1, -1, -1):
+        text = _text(",".join((*names[:kept], f"+{len(names) - kept}")), 10_000)
+        if len(text) <= length:
+            return text
+    return ""
