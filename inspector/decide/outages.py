@@ -6,6 +6,7 @@ DETECTOR = "detector"
 EXPLAINER = "explainer"
 _UP = {ServiceState.READY, ServiceState.DEGRADED}
 _FOREVER = 1 << 62
+_NEVER = -_FOREVER
 
 
 class Outages:
@@ -28,5 +29,5 @@ class Outages:
         """Name the service whose outage after `start_ns` explains the missing vision, or ""."""
         cameras = [name.removeprefix("vision.") for name in missing if name.startswith("vision.")]
         suspects = [f"camera.{camera}" for camera in cameras] + ([DETECTOR] if cameras else [])
-        down = [name for name in suspects if self._down_until_ns.get(name, -1) >= start_ns]
+        down = [name for name in suspects if self._down_until_ns.get(name, _NEVER) >= start_ns]
         return f"{down[0]} down" if down else ""
