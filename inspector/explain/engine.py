@@ -1,0 +1,34 @@
+"""What the explainer needs of a language model, whoever runs it."""
+
+from typing import Any, Protocol
+
+from inspector.errors import ModelError
+from inspector.explain.prompt import Prompt
+
+Schema = dict[str, Any]
+"""A JSON Schema (draft 2020-12); engines force their output into it."""
+
+
+class DeadlineError(ModelError):
+    """The deadline came before the answer. The engine itself may be well."""
+
+
+class Engine(Protocol):
+    """A language model in this process. One caller at a time."""
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the weights, lower-case hexadecimal."""
+        ...
+
+    def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
+        """Return the model's answer, a JSON text that `schema` allows.
+
+        Returns or raises by `deadline_ns` (CLOCK_MONOTONIC). Raises DeadlineError when the
+        answer is not there by then, ModelError when the model cannot answer at all.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop generating and free the model. May be called more than once."""
+        ...

@@ -1,0 +1,190 @@
+"""llama.cpp inside this process, through xllamacpp (decision record 006).
+
+What the package does that one would not expect, as read in its `server.cpp` and seen with 2026.10:
+it always starts an HTTP server; loading holds the interpreter's lock; a request is given up only
+between two pieces of work, when a streaming callback returns True. So the HTTP server gets a Unix
+socket in a private folder, unlinked as soon as it listens, and a random key; one thread of ours
+owns the model; prompts are computed in small batches; and `complete` leaves at its deadline
+without waiting for the piece at work.
+"""
+
+import json
+import os
+import queue
+import secrets
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from inspector.clock import NS_PER_S, Clock
+from inspector.errors import ModelError
+from inspector.explain.engine import DeadlineError, Schema
+from inspector.explain.prompt import Prompt
+
+BATCH_TOKENS = 32
+"""Prompt tokens between two looks at the deadline: about one second of one core with 1.5 B weights."""
+
+_CLOSE_TIMEOUT_S = 10.0
+_MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 108 bytes
+
+
+@dataclass(slots=True)
+class _Request:
+    body: dict[str, Any]
+    deadline_ns: int
+    done: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
+    pieces: list[str] = field(default_factory=list)
+    finish: str = ""
+    error: str = ""
+
+
+class LlamaEngine:
+    """A GGUF model on the CPU. Callable from any thread, one call at a time.
+
+    `nice` is that of the model's threads alone. Raises ModelError when the file cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        model_sha256: str,
+        clock: Clock,
+        *,
+        threads: int = 1,
+        nice: int = 10,
+        context_tokens: int = 2048,
+        max_tokens: int = 160,
+    ) -> None:
+        self._weights = weights
+        self._model_sha256 = model_sha256
+        self._clock = clock
+        self._threads = threads
+        self._nice = nice
+        self._context_tokens = context_tokens
+        self._max_tokens = max_tokens
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._current: _Request | None = None
+        self._one_caller = threading.Lock()
+        self._loaded = threading.Event()
+        self._load_error: Exception | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="language-model", daemon=True)
+        self._thread.start()
+        self._loaded.wait()
+        if self._load_error is not None:
+            raise ModelError(
+                f"{weights} cannot be loaded as a GGUF language model; get a good one with "
+                "`inspector models pull`"
+            ) from self._load_error
+
+    @property
+    def model_sha256(self) -> str:
+        return self._model_sha256
+
+    def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
+        """Return an answer in `schema`, greedy. See `Engine.complete`."""
+        with self._one_caller:
+            if self._closed or not self._thread.is_alive():
+                raise ModelError("the language model is closed")
+            request = _Request(body=self._body(prompt, schema), deadline_ns=deadline_ns)
+            self._current = request
+            self._requests.put(request)
+            in_time = request.done.wait(max(0, deadline_ns - self._clock.now_ns()) / NS_PER_S)
+            request.cancelled = True
+            self._current = None
+        if not in_time or request.finish == "cancelled":
+            raise DeadlineError("the language model had no time to finish")
+        if request.error:
+            raise ModelError(f"the language model refused the request: {request.error}")
+        if request.finish != "stop":
+            raise ModelError(f"the answer is longer than {self._max_tokens} tokens (max_tokens)")
+        return "".join(request.pieces)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        current = self._current
+        if current is not None:
+            current.cancelled = True
+        self._requests.put(None)
+        self._thread.join(_CLOSE_TIMEOUT_S)
+
+    def _body(self, prompt: Prompt, schema: Schema) -> dict[str, Any]:
+        # llguidance writes no white space between tokens of JSON when told so; plain json_schema
+        # leaves it free, and a small model spends its tokens on line ends.
+        compact = {**schema, "x-guidance": {"whitespace_flexible": False}}
+        return {
+            "messages": [{"role": turn.role, "content": turn.content} for turn in prompt],
+            "grammar": f"%llguidance {{}}\nstart: %json {json.dumps(compact)}",
+            "max_tokens": self._max_tokens,
+            "temperature": 0,
+            "cache_prompt": True,
+            "stream": True,
+            "return_progress": True,  # a callback after each batch of the prompt
+        }
+
+    # -- the model's own thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        # On Linux niceness belongs to the thread, and threads started from here inherit it.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        try:
+            server = self._load()
+        except (RuntimeError, OSError, ModelError) as error:
+            self._load_error = error
+            return
+        finally:
+            self._loaded.set()
+        while (request := self._requests.get()) is not None:
+            self._serve(server, request)
+        del server  # its destructor ends llama.cpp's threads
+
+    def _load(self) -> xllamacpp.Server:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._weights)
+        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_MMAP
+        params.no_extra_bufts = True  # repacked weights cost 0.6 GB more, measured with 1.5 B
+        params.n_ctx = self._context_tokens
+        params.n_parallel = 1
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.cpuparams.n_threads = self._threads
+        params.cpuparams_batch.n_threads = self._threads
+        params.cpuparams.poll = 0  # sleep, do not spin, between pieces of work
+        params.cpuparams_batch.poll = 0
+        params.cache_ram_mib = 0  # one slot keeps the constant prompt; no second copy
+        params.n_ctx_checkpoints = 0
+        params.fit_params = False
+        params.warmup = False  # the first answer warms it up
+        params.verbosity = -1
+        params.ui = False
+        params.endpoint_slots = False
+        params.n_threads_http = 1
+        params.api_keys = [secrets.token_urlsafe(32)]
+        with tempfile.TemporaryDirectory(prefix="inspector-llm-") as folder:
+            path = os.path.join(folder, "llm.sock")
+            if len(path) > _MAX_SOCKET_PATH:
+                raise ModelError(f"{folder} is too long for a socket; set TMPDIR to a shorter one")
+            params.hostnames = [path]
+            return xllamacpp.Server(params)
+
+    def _serve(self, server: xllamacpp.Server, request: _Request) -> None:
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            if "error" in chunk:
+                request.error = str(chunk["error"].get("message", "unknown error"))
+            for choice in chunk.get("choices", ()):
+                request.pieces.append(choice["delta"].get("content") or "")
+                request.finish = choice["finish_reason"] or request.finish
+            if request.cancelled or self._clock.now_ns() >= request.deadline_ns:
+                request.finish = request.finish or "cancelled"
+                return True
+            return False
+
+        if not request.cancelled:
+            server.handle_chat_completions(request.body, on_chunk)
+        request.done.set()

@@ -1,0 +1,73 @@
+"""What the language model reads: a constant part, whose cache is kept, and the facts. Pure.
+
+The constant part comes first and never changes while the process lives, so that the engine
+computes it once; what is new for each verdict is some hundred tokens at the end.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inspector.explain.causes import Cause
+from inspector.explain.facts import Facts
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    role: Role
+    content: str
+
+
+Prompt = tuple[Turn, ...]
+
+_SYSTEM = (
+    "You explain decisions of an inspection line to an operator. Write one or two short plain "
+    "sentences from the numbered facts and the given cause. Say what was decided and what was "
+    "found. Name every ABNORMAL sensor with its value and every defect. Copy names, numbers and "
+    "units exactly as they stand. Add nothing that the facts do not say. "
+    'Answer as JSON: {"cause":number,"text":"...","cited":[fact numbers]}.'
+)
+
+# Names and numbers of the examples differ from what lines use, so that one that leaks is caught.
+_EXAMPLES = (
+    (
+        "1. part A17: action REJECT, defect probability 0.88, confidence 0.88 is above the 0.75 "
+        "needed\n"
+        "2. cam_top: burr, score 0.86, lower left of the image, 31 x 12 px\n"
+        "3. spindle_load (load): 91 %, ABNORMAL, above 85 %\n"
+        "4. within limits: coolant 3.1 bar\n"
+        "Cause 1: spindle_load at 91 %, above 85 %, at the same time as burr",
+        '{"cause":1,"text":"Part A17 was rejected because cam_top found a burr at the lower left '
+        'of the image while spindle_load was at 91 %, above 85 %.","cited":[1,2,3]}',
+    ),
+    (
+        "1. part A18: action HOLD\n"
+        "2. within limits: coolant 3.2 bar\n"
+        "3. no data from vision.cam_top\n"
+        "Cause 1: no data came from vision.cam_top in time",
+        '{"cause":1,"text":"Part A18 was held for review because no data came from '
+        'vision.cam_top in time.","cited":[1,3]}',
+    ),
+)
+
+CONSTANT: Prompt = (
+    Turn("system", _SYSTEM),
+    *(turn for asked, answered in _EXAMPLES for turn in (Turn("user", asked), Turn("assistant", answered))),
+)
+
+
+def build(facts: Facts, causes: tuple[Cause, ...]) -> Prompt:
+    """Return the prompt for `facts`. Every name in it has been through `names`."""
+    lines = [f"{fact.id}. {fact.text}" for fact in facts.facts]
+    lines += [f"Cause {number}: {cause.text}" for number, cause in enumerate(causes, 1)]
+    return (*CONSTANT, Turn("user", "\n".join(lines)))
+
+
+def retry(prompt: Prompt, answer: str, problem: str) -> Prompt:
+    """Return `prompt` with the answer that was refused and why, to ask once more."""
+    return (
+        *prompt,
+        Turn("assistant", answer),
+        Turn("user", f"Refused: {problem}. Write it again, from the facts only."),
+    )
