@@ -1,0 +1,225 @@
+"""The sensor: waits for its trigger, exposes, takes the picture of the source and hands it on."""
+
+import heapq
+import threading
+from dataclasses import dataclass, field
+
+from inspector.errors import DataError
+from line_sim.camera.config import VirtualCameraConfig
+from line_sim.camera.device import Device
+from line_sim.camera.device_clock import DeviceClock
+from line_sim.camera.gvsp import ImageGeometry, block_id_of, image_block
+from line_sim.camera.settings import AcquisitionMode, AcquisitionSettings
+from line_sim.camera.source import FrameRequest, FrameSource, payload_of
+from line_sim.camera.statistics import Counters
+from line_sim.camera.stream import Stream
+
+_NS_PER_S = 1_000_000_000
+_NS_PER_US = 1_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Exposure:
+    start_ns: int
+    subject: object = field(compare=False, default=None)
+
+
+class Acquisition:
+    """One thread that takes and sends frames. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        config: VirtualCameraConfig,
+        device: Device,
+        stream: Stream,
+        source: FrameSource,
+        clock: DeviceClock,
+        counters: Counters,
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._stream = stream
+        self._source = source
+        self._clock = clock
+        self._counters = counters
+        self._changed = threading.Condition()
+        self._closed = False
+        self._running = False
+        self._acquisition = 0  # counts the starts, so that a frame of an ended one is not sent
+        self._frame_id = 0
+        self._waiting: list[_Exposure] = []
+        self._exposing_until_ns = 0
+        self._last_start_ns: int | None = None
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        with self._changed:
+            self._stream.forget_blocks()
+            self._running = True
+            self._acquisition += 1
+            self._frame_id = 0
+            self._waiting.clear()
+            self._exposing_until_ns = 0
+            self._last_start_ns = None
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._running = False
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+    def settings_changed(self) -> None:
+        """Look at the settings again: the trigger may be off now, or the rate another one."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop and end `run`."""
+        self.stop()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def pulse(self, source: str, at_ns: int | None, subject: object) -> bool:
+        """Take a trigger edge at a host time; return whether it will give a frame.
+
+        An edge during an exposure is missed, as the sensor cannot start another one.
+        """
+        settings = self._device.acquisition_settings()
+        now_ns = self._clock.now_ns()
+        self._counters.add("pulses")
+        with self._changed:
+            armed = self._running and settings.triggered and settings.trigger_source == source
+            if not armed:
+                self._counters.add("pulses_ignored")
+                return False
+            start_ns = (now_ns if at_ns is None else at_ns) + round(settings.trigger_delay_us * _NS_PER_US)
+            full = len(self._waiting) >= self._config.trigger_queue
+            if full or start_ns < self._exposing_until_ns:
+                self._counters.add("triggers_missed")
+                return False
+            self._exposing_until_ns = start_ns + round(settings.exposure_us * _NS_PER_US)
+            heapq.heappush(self._waiting, _Exposure(start_ns, subject))
+            self._changed.notify_all()
+            return True
+
+    # -- the acquisition thread --------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Take frames until closed."""
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                settings = self._device.acquisition_settings()
+                exposure = self._next_exposure(settings)
+                if exposure is None:
+                    continue
+                acquisition = self._acquisition
+                self._frame_id += 1
+                frame_id = self._frame_id
+            self._take(exposure, frame_id, acquisition, settings)
+            self._end_if_complete(frame_id, acquisition, settings)
+
+    def _next_exposure(self, settings: AcquisitionSettings) -> _Exposure | None:
+        """Return the exposure that starts now; None after waiting, when things may have changed."""
+        if not self._running:
+            self._changed.wait()
+            return None
+        now_ns = self._clock.now_ns()
+        if settings.triggered:
+            if not self._waiting:
+                self._changed.wait()
+                return None
+            due_ns = self._waiting[0].start_ns
+        else:
+            due_ns = self._free_run_start_ns(settings, now_ns)
+        if due_ns > now_ns:
+            self._changed.wait((due_ns - now_ns) / _NS_PER_S)
+            return None
+        if settings.triggered:
+            return heapq.heappop(self._waiting)
+        self._last_start_ns = due_ns
+        return _Exposure(due_ns)
+
+    def _free_run_start_ns(self, settings: AcquisitionSettings, now_ns: int) -> int:
+        if self._last_start_ns is None:
+            return now_ns
+        period_ns = settings.exposure_us * _NS_PER_US
+        if settings.frame_rate_hz is not None:
+            period_ns = max(period_ns, _NS_PER_S / settings.frame_rate_hz)
+        due_ns = self._last_start_ns + round(period_ns)
+        # Where the link is slower than the rate, frames are left out; they do not pile up.
+        return due_ns if now_ns - due_ns < period_ns else now_ns
+
+    def _take(
+        self,
+        exposure: _Exposure,
+        frame_id: int,
+        acquisition: int,
+        settings: AcquisitionSettings,
+    ) -> None:
+        request = FrameRequest(
+            frame_id=frame_id,
+            exposure_start_ns=exposure.start_ns,
+            exposure_us=settings.exposure_us,
+            gain_db=settings.gain_db,
+            width=self._config.width,
+            height=self._config.height,
+            pixel_format=settings.pixel_format.sfnc_name,
+            subject=exposure.subject,
+        )
+        try:
+            payload = payload_of(self._source.frame(request), request, settings)
+        except DataError:
+            self._counters.add("source_errors")
+            return
+        exposed_ns = exposure.start_ns + round(settings.exposure_us * _NS_PER_US)
+        if not self._wait_until(exposed_ns, acquisition) or self._stream.drops_frame():
+            return
+        target = self._device.stream_settings()
+        block = image_block(
+            block_id_of(frame_id),
+            payload,
+            ImageGeometry(
+                pixel_format_code=settings.pixel_format.code,
+                width=settings.width,
+                height=settings.height,
+                offset_x=settings.offset_x,
+                offset_y=settings.offset_y,
+            ),
+            self._clock.ticks_at(exposure.start_ns),
+            target.packet_size,
+        )
+        self._stream.send_block(block, target)
+
+    def _wait_until(self, host_ns: int, acquisition: int) -> bool:
+        """Wait; return whether the same acquisition still runs then."""
+        with self._changed:
+            while self._running and self._acquisition == acquisition:
+                wait_ns = host_ns - self._clock.now_ns()
+                if wait_ns <= 0:
+                    return True
+                self._changed.wait(wait_ns / _NS_PER_S)
+            return False
+
+    def _end_if_complete(self, frame_id: int, acquisition: int, settings: AcquisitionSettings) -> None:
+        wanted = {
+            AcquisitionMode.CONTINUOUS: None,
+            AcquisitionMode.SINGLE_FRAME: 1,
+            AcquisitionMode.MULTI_FRAME: settings.frame_count,
+        }[settings.mode]
+        if wanted is None or frame_id < wanted:
+            return
+        with self._changed:
+            if self._acquisition != acquisition:
+                return
+            self._running = False
+            self._waiting.clear()

@@ -1,0 +1,105 @@
+"""What a virtual camera is: its identity, its sensor and its link."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from inspector.errors import ConfigError
+from line_sim.camera.faults import FaultKnobs
+
+MIN_PACKET_BYTES = 576  # every IPv4 host takes a datagram of this size
+MAX_SENSOR_PX = 16384
+
+
+class PixelFormat(Enum):
+    """SFNC name and PFNC code of the formats that the camera sends."""
+
+    MONO8 = ("Mono8", 0x01080001)
+    BAYER_RG8 = ("BayerRG8", 0x01080009)
+
+    @property
+    def sfnc_name(self) -> str:
+        return self.value[0]
+
+    @property
+    def code(self) -> int:
+        return self.value[1]
+
+    @classmethod
+    def named(cls, name: str) -> "PixelFormat":
+        """Return the format of that SFNC name; raises ConfigError if the camera has none."""
+        for pixel_format in cls:
+            if pixel_format.sfnc_name == name:
+                return pixel_format
+        known = ", ".join(each.sfnc_name for each in cls)
+        raise ConfigError(f"pixel format {name!r} is unknown, choose one of {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualCameraConfig:
+    """Checked when made; raises ConfigError.
+
+    `address` is an IPv4 address of this host. Two cameras on one host need two: all of 127/8
+    belongs to the loopback interface, so 127.0.0.2, 127.0.0.3, ... serve without any set-up.
+    The first of `pixel_formats` is the one at power-up.
+    """
+
+    address: str = "127.0.0.1"
+    serial: str = "SIM-0001"
+    user_defined_name: str = "virtual-camera"
+    vendor: str = "inspector"
+    model: str = "VirtualCamera"
+    width: int = 1280
+    height: int = 1024
+    pixel_formats: tuple[PixelFormat, ...] = (PixelFormat.MONO8, PixelFormat.BAYER_RG8)
+    mac: str | None = None  # None: locally administered, made of the address
+    exposure_us: float = 1000.0
+    frame_rate_hz: float = 10.0
+    packet_size: int = 1500  # GevSCPSPacketSize at power-up, IP and UDP headers included
+    max_packet_size: int = 9000
+    link_mbit_per_s: float | None = 1000.0  # None: as fast as this host can send
+    resend_frames: int = 32  # how many frames can be asked for again
+    trigger_queue: int = 16  # triggers that may wait for the sender
+    clock_drift_ppm: float = 0.0
+    faults: FaultKnobs = field(default_factory=FaultKnobs)
+
+    def __post_init__(self) -> None:
+        try:
+            address = ipaddress.IPv4Address(self.address)
+        except ValueError as error:
+            raise ConfigError(f"address {self.address!r} is not an IPv4 address") from error
+        if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
+            raise ConfigError(f"address {self.address} is not one that a camera can have")
+        for name, text, room in (
+            ("serial", self.serial, 15),
+            ("user_defined_name", self.user_defined_name, 15),
+            ("vendor", self.vendor, 31),
+            ("model", self.model, 31),
+        ):
+            if len(text.encode()) > room:
+                raise ConfigError(f"{name} {text!r} is longer than {room} bytes")
+        for name, pixels in (("width", self.width), ("height", self.height)):
+            if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 4:
+                raise ConfigError(f"{name} is {pixels} px, give a multiple of 4 from 16 to {MAX_SENSOR_PX}")
+        if not self.pixel_formats:
+            raise ConfigError("pixel_formats is empty, name at least one")
+        if self.mac is not None and not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", self.mac):
+            raise ConfigError(f"mac {self.mac!r} is not of the form 02:00:00:00:00:01")
+        sizes = (MIN_PACKET_BYTES, self.packet_size, self.max_packet_size, 16260)
+        if list(sizes) != sorted(sizes) or self.packet_size % 4 or self.max_packet_size % 4:
+            raise ConfigError(
+                f"packet_size {self.packet_size} and max_packet_size {self.max_packet_size}: "
+                f"give multiples of 4 from {MIN_PACKET_BYTES} to 16260, the first not the larger"
+            )
+        if self.link_mbit_per_s is not None and self.link_mbit_per_s <= 0:
+            raise ConfigError("link_mbit_per_s must be positive, or None for no limit")
+        if self.resend_frames < 16 or self.trigger_queue < 1:
+            raise ConfigError("resend_frames must be at least 16 and trigger_queue at least 1")
+
+    @property
+    def mac_bytes(self) -> bytes:
+        """Six bytes. A made-up one has the bit for locally administered addresses set."""
+        if self.mac is not None:
+            return bytes.fromhex(self.mac.replace(":", ""))
+        return b"\x02\x00" + ipaddress.IPv4Address(self.address).packed
