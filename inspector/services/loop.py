@@ -50,6 +50,7 @@ class Context:
     """What the loop gives a service."""
 
     name: str
+    domain: str
     site: Site
     bus: Bus
     clock: Clock
@@ -91,7 +92,7 @@ class Loop:
         self._metrics = Metrics(name)
         if site.site.metrics is not None:
             self._metrics.serve(site.site.metrics.host, site.site.metrics.port + metrics_index)
-        self._context = Context(name, site, self._bus, self._clock, self._metrics, faults.send)
+        self._context = Context(name, domain, site, self._bus, self._clock, self._metrics, faults.send)
         self._next_health_ns = 0
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when to stop
