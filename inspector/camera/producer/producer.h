@@ -1,0 +1,187 @@
+/* What the files of this producer share: objects behind handles, answers to "get info". */
+#ifndef INSPECTOR_PRODUCER_H
+#define INSPECTOR_PRODUCER_H
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "arv.h"
+#include "gentl.h"
+
+#define PRODUCER_VENDOR "inspector"
+#define PRODUCER_MODEL "inspector_gev"
+#define PRODUCER_VERSION "1.0.0"
+#define TL_TYPE "GEV"
+
+/* -- objects (object.c) -----------------------------------------------------------------------
+ * A handle is a number, never an address, so that a stale one is found out instead of followed.
+ * Whoever works on an object holds a reference; closing it takes the handle away at once and the
+ * memory when the last reference goes. */
+
+typedef enum {
+    KIND_SYSTEM = 1, KIND_INTERFACE = 2, KIND_DEVICE = 4, KIND_REMOTE = 8, KIND_STREAM = 16,
+    KIND_BUFFER = 32, KIND_EVENT = 64
+} Kind;
+#define KIND_MODULE (KIND_SYSTEM | KIND_INTERFACE | KIND_DEVICE | KIND_STREAM)
+
+typedef struct Object Object;
+struct Object {
+    Kind kind;
+    int references;
+    HANDLE handle;
+    Object *parent; /* referenced */
+    void (*destroy)(Object *);
+};
+
+void *object_new(Kind kind, size_t size, Object *parent, void (*destroy)(Object *));
+void *object_get(HANDLE handle, int kinds);    /* NULL for a stale or wrong handle */
+void object_reference(Object *object);
+void object_put(Object *object);               /* NULL is fine */
+bool object_withdraw(Object *object);          /* false: another thread was first */
+int objects_alive(int kinds);
+
+/* -- errors (object.c): the text is kept for each thread, for GCGetLastError ------------------- */
+
+int32_t fail(int32_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int32_t fail_handle(void);
+bool library_ready(void);
+
+/* -- answers (info.c): buffer NULL asks for the size -------------------------------------------- */
+
+int32_t answer_string(const char *text, int32_t *type, void *buffer, size_t *size);
+int32_t answer_bytes(int32_t kind, const void *value, size_t length, int32_t *type, void *buffer, size_t *size);
+int32_t answer_uint64(uint64_t value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_size(size_t value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_int32(int32_t value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_uint32(uint32_t value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_bool(bool value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_pointer(const void *value, int32_t *type, void *buffer, size_t *size);
+int32_t answer_id(const char *text, char *buffer, size_t *size);
+
+/* -- GigE Vision control protocol (gvcp.c): our own small client -------------------------------- */
+
+typedef struct {
+    char vendor[33], model[33], version[33], serial[17], user_name[17], mac[18];
+    char id[128];
+    struct in_addr address, local; /* the camera's, and ours on its network */
+} Found;
+
+enum { PROBE_SILENT, PROBE_FREE, PROBE_CONTROLLED };
+
+/* One network interface (its name is the id), or one address that is asked directly. */
+typedef struct {
+    char id[64], display[96];
+    struct in_addr local, target;
+    bool broadcast;
+} InterfaceEntry;
+
+int gvcp_discover(const InterfaceEntry *entry, int wait_ms, Found *found, int capacity);
+int gvcp_probe_open(const Found *camera);
+int gvcp_probe(int fd, uint16_t *request, int wait_ms);
+int64_t monotonic_ns(void);
+
+/* -- modules ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    Object object;
+    pthread_mutex_t mutex;
+    InterfaceEntry entries[32];
+    int count;
+} System;
+
+typedef struct {
+    Object object;
+    pthread_mutex_t mutex;
+    InterfaceEntry entry;
+    Found found[64];
+    int count;
+} Interface;
+
+typedef struct Device Device;
+typedef struct Stream Stream;
+
+struct Device {
+    Object object;
+    Found camera;
+    ArvDevice *arv;
+    HANDLE remote;                /* the remote device's port */
+    _Atomic(HANDLE) stream;       /* NULL or the one data stream */
+    atomic_bool lost;
+    atomic_bool packet_size_set;  /* by the consumer: then we do not negotiate */
+    atomic_int commands_in_flight;
+    atomic_int heartbeat_ms;
+    _Atomic int64_t alive_ns;     /* when we last heard of the camera */
+    pthread_mutex_t watch_mutex;
+    pthread_cond_t watch_wake;
+    bool watching, watch_stop;
+    pthread_t watcher;
+};
+
+typedef struct {
+    Object object;
+} Remote;
+
+typedef enum { BUFFER_IDLE, BUFFER_QUEUED, BUFFER_READY } BufferState;
+
+typedef struct Buffer Buffer;
+struct Buffer {
+    Object object;
+    ArvBuffer *arv;
+    void *base, *user_pointer;
+    size_t size;
+    bool ours;                    /* memory allocated here */
+    BufferState state;
+    bool fresh;
+    uint64_t missing_packets, received_ns;
+    Buffer *next, *next_ready;    /* announced list, delivery queue */
+};
+
+struct Stream {
+    Object object;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    ArvStream *arv;
+    bool grabbing, closed, kill_event;
+    int waiting;                  /* threads in EventGetData */
+    Buffer *announced, *ready_first, *ready_last;
+    HANDLE event;
+    uint64_t remaining, delivered, fired, incomplete, lost_frames, missed_packets, resent_packets;
+    uint64_t missing_total;       /* the counter of Aravis at the frame before */
+    int64_t socket_buffer, packet_resend, frame_retention_us;
+};
+
+typedef struct {
+    Object object;                /* parent: the stream */
+} Event;
+
+int32_t interface_scan(Interface *interface, int wait_ms);
+int32_t device_open(Interface *interface, const Found *camera, HANDLE *handle);
+int32_t device_info(const Found *camera, bool opened, int32_t command, int32_t *type, void *buffer, size_t *size);
+bool device_is_open(const Found *camera);
+void device_watch(Device *device);
+void device_unwatch(Device *device);
+void device_lost(Device *device);
+int32_t device_error(GError *error, const char *what);
+int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size);
+int32_t remote_write(Device *device, uint64_t address, const void *buffer, size_t size);
+void stream_wake(Stream *stream);
+void stream_stop(Stream *stream);
+void stream_close(Stream *stream);
+void release_later(void *gobject); /* on a thread of its own: it may wait for a dead camera */
+void stream_refresh(Stream *stream);
+int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size);
+int32_t event_next(Stream *stream, NewBufferEvent *data, uint64_t timeout_ms);
+
+/* -- the feature maps of our own modules (module_port.c) ----------------------------------------- */
+
+size_t module_xml(Object *module, char *text, size_t capacity);
+const char *module_name(Kind kind);
+const char *module_port_name(Kind kind);
+int32_t module_read(Object *module, uint64_t address, void *buffer, size_t size);
+int32_t module_write(Object *module, uint64_t address, const void *buffer, size_t size);
+#define MODULE_XML_ADDRESS 0x100000u
+#define MODULE_XML_MAX 8192u
+
+#endif
