@@ -43,12 +43,14 @@ class PlannedPart:
     """One part as the line makes it. `defect` is None for a good part.
 
     `image_key` tells the frame source which picture it is (the part number for the renderer).
+    `picture` is the photograph's file name, "" for a rendered part.
     """
 
     number: int
     part_id: str
     defect: str | None
     image_key: int
+    picture: str = ""
 
     @property
     def defective(self) -> bool:

@@ -128,9 +128,7 @@ class Renderer:
         scene *= 1.0 - 0.55 * shadow
 
         alpha = cv2.warpAffine(flange.alpha, matrix, size, flags=cv2.INTER_LINEAR)
-        placed = cv2.warpAffine(
-            face, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        placed = cv2.warpAffine(face, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         placed -= scene
         placed *= alpha
         scene += placed

@@ -181,9 +181,7 @@ DRAWINGS: dict[DefectKind, Drawing] = {
 }
 
 
-def draw_defect(
-    kind: DefectKind, rng: np.random.Generator, flange: Flange, face: FloatImage
-) -> Mask:
+def draw_defect(kind: DefectKind, rng: np.random.Generator, flange: Flange, face: FloatImage) -> Mask:
     """Draw one defect on `face` in place. Return its mask; redraw elsewhere if nothing shows."""
     while True:
         mask = DRAWINGS[kind](rng, flange, face)

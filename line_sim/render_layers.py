@@ -60,9 +60,7 @@ def _wrapped_blur(image: FloatImage, sigma_x: float, sigma_y: float, axis: int) 
     """Gaussian blur of an image that wraps around along `axis` (cv2 has no wrapping blur)."""
     pad = int(4 * (sigma_x, sigma_y)[1 - axis])
     widths = [(pad, pad) if a == axis else (0, 0) for a in (0, 1)]
-    blurred = cv2.GaussianBlur(
-        np.pad(image, widths, "wrap"), (0, 0), sigmaX=sigma_x, sigmaY=sigma_y
-    )
+    blurred = cv2.GaussianBlur(np.pad(image, widths, "wrap"), (0, 0), sigmaX=sigma_x, sigmaY=sigma_y)
     keep = slice(pad, pad + image.shape[axis])
     return np.asarray(blurred[keep] if axis == 0 else blurred[:, keep], dtype=np.float32)
 

@@ -1,0 +1,169 @@
+"""`line-sim run`: camera, world, sensors and PLC in one process."""
+
+import os
+import queue
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from inspector.clock import SystemClock
+from inspector.errors import ConfigError
+from line_sim.camera.camera import VirtualCamera
+from line_sim.camera.config import VirtualCameraConfig
+from line_sim.camera.faults import FaultKnobs
+from line_sim.camera_source import PartFrames
+from line_sim.edge import Edge
+from line_sim.event_log import EventLog
+from line_sim.faults import FaultPlan
+from line_sim.line import STOP, Line, RunSettings
+from line_sim.mqtt_link import Broker, Inbound, MqttLink
+from line_sim.part_source import PartSource, open_source
+from line_sim.plc_outputs import Fields
+from line_sim.scenario import Scenario, load_scenario
+from line_sim.score import Score
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The command line of `line-sim run`, checked."""
+
+    broker: Broker
+    base: str
+    camera_address: str
+    scenario: str
+    images: Path | None
+    parts: int | None
+    events: str
+    settings: RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    score: Score
+    interrupted: bool
+
+    @property
+    def exit_status(self) -> int:
+        """0: every part got exactly one verdict; 1: not; 130: the user ended the run."""
+        if self.interrupted:
+            return 130
+        return 0 if self.score.complete else 1
+
+
+def read_password(env: str | None, file: Path | None) -> str | None:
+    """Read the broker password from where the user says it is. Raises ConfigError."""
+    if env is not None and file is not None:
+        raise ConfigError("give --password-env or --password-file, not both")
+    if env is not None:
+        if env not in os.environ:
+            raise ConfigError(f"--password-env {env}: there is no such environment variable")
+        return os.environ[env]
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--password-file {file}: cannot be read") from error
+
+
+def check_timing(scenario: Scenario, deadline_ms: float) -> None:
+    """Refuse a line on which a part reaches the rejector before its verdict is due."""
+    travel_ms = scenario.belt.rejector_mm / scenario.belt.speed_mm_s * 1000
+    if travel_ms <= deadline_ms:
+        raise ConfigError(
+            f"belt.rejector_mm: a part is at the rejector after {travel_ms:.0f} ms, its verdict is "
+            f"due after {deadline_ms:.0f} ms: move the rejector or shorten --deadline-ms"
+        )
+
+
+@contextmanager
+def _stopped_by_signals(inbox: "queue.SimpleQueue[Inbound]") -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in good order (SimpleQueue.put may be called there)."""
+
+    def stop(_number: int, _frame: object) -> None:
+        inbox.put(STOP)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _camera(options: RunOptions, scenario: Scenario, source: PartSource) -> VirtualCamera:
+    width, height = source.size_px
+    look = scenario.camera
+    config = VirtualCameraConfig(
+        address=options.camera_address,
+        width=width,
+        height=height,
+        packet_size=look.packet_bytes,
+        link_mbit_per_s=look.link_mbit_per_s,
+        faults=FaultKnobs(loss=look.packet_loss, drop_frames=look.frame_loss, seed=options.settings.seed),
+    )
+    return VirtualCamera(config, PartFrames(source))
+
+
+def _ready(options: RunOptions, source: PartSource, camera: VirtualCamera) -> Fields:
+    width, height = source.size_px
+    return {
+        "scenario": options.scenario,
+        "seed": options.settings.seed,
+        "parts": len(source.parts),
+        "defective": sum(part.defective for part in source.parts),
+        "base": options.base,
+        "broker": repr(options.broker),
+        "camera_address": camera.config.address,
+        "camera_serial": camera.config.serial,
+        "width_px": width,
+        "height_px": height,
+        "deadline_ms": options.settings.deadline_ms,
+        "mode": "fast" if options.settings.fast else "realtime",
+    }
+
+
+def run_line(options: RunOptions) -> RunResult:
+    """Run the line to its end. Raises ConfigError, DeviceError, DeliveryError or StoreError.
+
+    Call it on the main thread (it handles SIGINT and SIGTERM). All threads are joined and all
+    sockets closed when it returns or raises.
+    """
+    cv2.setNumThreads(1)  # the line shares the machine with the inspector
+    scenario = load_scenario(options.scenario, options.images)
+    check_timing(scenario, options.settings.deadline_ms)
+    source = open_source(scenario, options.settings.seed, options.parts)
+    clock = SystemClock()
+    inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
+    link = MqttLink(options.broker, options.base, inbox)
+    camera = _camera(options, scenario, source)
+    log = EventLog(options.events, clock)
+    try:
+        with _stopped_by_signals(inbox), camera:
+            link.start(CONNECT_TIMEOUT_S)
+            try:
+                log.emit("ready", _ready(options, source, camera))
+                edge = Edge(link, camera, log, FaultPlan(scenario.faults), clock)
+                line = Line(
+                    scenario,
+                    source.parts,
+                    options.settings,
+                    edge=edge,
+                    log=log,
+                    inbox=inbox,
+                    clock=clock,
+                )
+                result = RunResult(*line.run())
+            finally:
+                link.stop()
+        summary: Fields = {**result.score.as_dict(), "interrupted": result.interrupted}
+        log.emit("summary", {**summary, "exit_status": result.exit_status})
+    finally:
+        log.close()
+    return result

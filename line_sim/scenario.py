@@ -1,0 +1,219 @@
+"""What happens on the line: one YAML file, checked and frozen. Errors name the file and the key."""
+
+import json
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from inspector.errors import ConfigError
+from line_sim.parts import ALL_DEFECTS, DefectKind
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+MAX_LEAD_MS = 40.0  # below half the time between parts, so that a reading belongs to one part
+
+
+class Section(BaseModel):
+    """Base: frozen, strict about types, unknown keys are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Folder(Section):
+    """Two folders of photographs: which one a picture is in is its ground truth."""
+
+    good: Path
+    defect: Path
+
+
+class Source(Section):
+    """Where pictures come from. Without `folder` they are rendered."""
+
+    folder: Folder | None = None
+
+
+class Camera(Section):
+    """The virtual camera. Size in pixels; with photographs their most common size is taken."""
+
+    width_px: int = Field(default=640, ge=96, le=4096, multiple_of=4)
+    height_px: int = Field(default=480, ge=96, le=4096, multiple_of=4)
+    packet_bytes: int = Field(default=1500, ge=576, le=9000, multiple_of=4)
+    link_mbit_per_s: Positive | None = 1000.0
+    packet_loss: Probability = 0.0
+    frame_loss: Probability = 0.0
+
+
+class Belt(Section):
+    """`rejector_mm` is the way from the photo-eye to the rejector."""
+
+    speed_mm_s: Positive = 200.0
+    rejector_mm: Positive = 120.0
+    encoder_ticks_per_mm: Positive = 10.0
+
+
+class SensorModel(Section):
+    """A sensor whose normal readings scatter by `sigma` around `mean`, in its unit.
+
+    It gives a reading every `period_s`, and one `lead_ms` before each part reaches the photo-eye.
+    One that `holds` (an emergency button) keeps an anomalous value until the reset, and says
+    nothing meanwhile.
+    """
+
+    id: Name
+    kind: Name
+    unit: Annotated[str, Field(max_length=16)]
+    mean: float
+    sigma: Annotated[float, Field(ge=0.0)] = 0.0
+    period_s: Positive = 0.2
+    lead_ms: Annotated[float, Field(ge=0.5, le=MAX_LEAD_MS)] = 8.0
+    holds: bool = False
+
+
+class Anomaly(Section):
+    """Readings that are not normal.
+
+    At `part` and the `count - 1` parts after it, or at a share of the defective parts (of
+    `kinds`, all kinds when left out). It replaces the part's own reading; with `after_ms` it is
+    one more reading, so long after the part reached the photo-eye.
+    """
+
+    sensor: Name
+    value: float
+    part: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[int, Field(ge=1)] = 1
+    share_of_defects: Probability | None = None
+    kinds: tuple[DefectKind, ...] = ()
+    after_ms: Annotated[float, Field(ge=0.0)] | None = None
+    urgency: Probability | None = None
+    quality: Literal["GOOD", "UNCERTAIN", "BAD"] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Anomaly":
+        if (self.part is None) == (self.share_of_defects is None):
+            raise ValueError("give either part or share_of_defects")
+        return self
+
+
+class Fault(Section):
+    """Something that goes wrong on the line's side at `part` and the `count - 1` parts after it.
+
+    `drop_reading`, `malformed_reading` and `late_reading` need `sensor`; `late_reading` and
+    `late_trigger` need `delay_ms`. `no_frame`: the camera misses its trigger.
+    `malformed_trigger`: one more trigger message, unreadable, before the right one.
+    """
+
+    kind: Literal[
+        "drop_reading",
+        "malformed_reading",
+        "late_reading",
+        "no_frame",
+        "late_trigger",
+        "duplicate_trigger",
+        "malformed_trigger",
+        "no_ack",
+    ]
+    part: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Field(ge=1)] = 1
+    sensor: Name | None = None
+    delay_ms: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Fault":
+        if self.kind.endswith("_reading") != (self.sensor is not None):
+            raise ValueError(f"{self.kind}: sensor is for faults of a reading, and needed there")
+        if self.kind.startswith("late_") != (self.delay_ms is not None):
+            raise ValueError(f"{self.kind}: delay_ms is for late_* faults, and needed there")
+        return self
+
+
+class Scenario(Section):
+    """Everything that a run of the line depends on besides its seed."""
+
+    description: str = ""
+    parts: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    parts_per_s: Annotated[float, Field(gt=0.0, le=200.0)] = 2.0
+    defect_rate: Probability = 0.15
+    defects: Annotated[tuple[DefectKind, ...], Field(min_length=1)] = ALL_DEFECTS
+    source: Source = Source()
+    camera: Camera = Camera()
+    belt: Belt = Belt()
+    sensors: tuple[SensorModel, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    reset_after_s: Annotated[float, Field(gt=0.0, le=600.0)] = 1.5
+
+    @model_validator(mode="after")
+    def _names(self) -> "Scenario":
+        counts = Counter(sensor.id for sensor in self.sensors)
+        if twice := [name for name, n in counts.items() if n > 1]:
+            raise ValueError(f"sensors: two have the id {twice[0]}")
+        named = [(f"anomalies.{i}", a.sensor) for i, a in enumerate(self.anomalies)]
+        named += [(f"faults.{i}", f.sensor) for i, f in enumerate(self.faults) if f.sensor]
+        for key, sensor in named:
+            if sensor not in counts:
+                raise ValueError(f"{key}.sensor: there is no sensor {sensor!r}")
+        if self.source.folder is None and self.parts is None:
+            raise ValueError("parts: needed, unless source.folder gives the pictures")
+        return self
+
+
+def scenario_names() -> list[str]:
+    """Names of the scenarios that come with the simulator."""
+    folder = resources.files("line_sim") / "scenarios"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
+
+
+def load_scenario(name_or_path: str, images: Path | None = None) -> Scenario:
+    """Read a scenario by its name or the path of its file.
+
+    Relative folders of photographs are looked for in `images`, or else beside the file.
+    Raises ConfigError with one line that names the file and the key.
+    """
+    if name_or_path in scenario_names():
+        path = Path(str(resources.files("line_sim") / "scenarios" / f"{name_or_path}.yaml"))
+    else:
+        path = Path(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(scenario_names())
+        raise ConfigError(
+            f"scenario {name_or_path}: cannot be read; give a file or one of: {known}"
+        ) from error
+    scenario = parse_scenario(text, str(path))
+    folder = scenario.source.folder
+    if folder is None:
+        if images is not None:
+            raise ConfigError(f"{path}: source.folder: missing, so --images has no use; leave it")
+        return scenario
+    root = images if images is not None else path.parent
+    placed = Folder(good=root / folder.good, defect=root / folder.defect)
+    return scenario.model_copy(update={"source": Source(folder=placed)})
+
+
+def parse_scenario(text: str, origin: str) -> Scenario:
+    """Check a scenario's YAML text. `origin` is the file's name for messages. Raises ConfigError."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{origin}{line}: {problem}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: must be a mapping of keys, such as 'parts: 60'")
+    try:
+        # JSON mode: YAML has lists where the model has tuples, and strings where it has enums.
+        return Scenario.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{origin}: {key + ': ' if key else ''}{message}{more}") from error
