@@ -25,6 +25,11 @@ class Acknowledgement(Message, frozen=True, kw_only=True):
 class SensorDecoder(Protocol):
     """Turns a sensor's message into an event; `inspector.sensors.intake.SensorIntake` is one."""
 
+    @property
+    def sensor_ids(self) -> tuple[str, ...]:
+        """The sensors that are listened to."""
+        ...
+
     def accept(
         self,
         sensor_id: str,

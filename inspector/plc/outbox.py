@@ -103,9 +103,14 @@ class Outbox:
         self._window = 0
         self._sent.clear()
 
-    def returned(self, key: int) -> None:
-        """The broker refused this entry, or it could not be written: it is queued again."""
+    def refused(self, key: int) -> Entry | None:
+        """The broker will not take this entry (its ACL, most likely). It is closed."""
         self._sent.pop(key, None)
+        for kind, queue in self._open.items():
+            if key in queue:
+                self.counters[f"{kind}_refused"] += 1
+                return queue.pop(key)
+        return None
 
     def step(self, now_ns: int) -> Step:
         """Decide what to do now. The entries to send count as sent from here on."""

@@ -163,18 +163,18 @@ class OutboxFile:
                 elif isinstance(item, tuple):
                     # What stood before it is in it, or has ended.
                     lines = b""
-                    self._guard(lambda whole=item[0]: self._replace(whole))  # type: ignore[misc]
+                    self._guard(self._replace, item[0])
                 else:
                     lines += item
             if lines:
-                self._guard(lambda whole=lines: self._write(whole))  # type: ignore[misc]
+                self._guard(self._append, lines)
                 sync_due = sync_due or time.monotonic() + SYNC_EVERY_S
         self._guard(self._sync)
 
-    def _guard(self, action: Callable[[], None]) -> None:
+    def _guard(self, action: Callable[..., None], *lines: bytes) -> None:
         """A full or failing disk degrades: it is counted and told, and tried again next time."""
         try:
-            action()
+            action(*lines)
         except OSError as error:
             self._torn = True
             self.counters["write_errors"] += 1
@@ -182,12 +182,9 @@ class OutboxFile:
         else:
             self.failure = None
 
-    def _write(self, lines: bytes) -> None:
-        view = memoryview(b"\n" + lines if self._torn else lines)
-        while view:
-            written = os.write(self._fd, view)
-            self._size += written
-            view = view[written:]
+    def _append(self, lines: bytes) -> None:
+        _write(self._fd, b"\n" + lines if self._torn else lines)
+        self._size += len(lines)
         self._torn = False
 
     def _sync(self) -> None:
@@ -196,12 +193,22 @@ class OutboxFile:
     def _replace(self, lines: bytes) -> None:
         new = self._path.with_suffix(".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
-        old, self._fd, self._size, self._torn = self._fd, fd, 0, False
-        self._write(lines)
-        os.fsync(fd)
-        new.rename(self._path)
-        if old >= 0:
-            os.close(old)
+        try:
+            _write(fd, lines)
+            os.fsync(fd)
+            new.rename(self._path)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size, self._torn = fd, len(lines), False
+
+
+def _write(fd: int, lines: bytes) -> None:
+    view = memoryview(lines)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _line(record: Put | End) -> bytes:

@@ -38,6 +38,11 @@ class SensorIntake:
         self.refused: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
 
+    @property
+    def sensor_ids(self) -> tuple[str, ...]:
+        """The sensors that are listened to."""
+        return tuple(self._sensors)
+
     def accept(
         self,
         sensor_id: str,

@@ -1,0 +1,174 @@
+"""Builds the paho client for a broker from its configuration: protocol, credentials, TLS, Will.
+
+A client serves one connection and is thrown away with it, so that nothing waits in its queues
+to be resent after an outage.
+"""
+
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import cast
+
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from inspector.config import BrokerConfig
+from inspector.errors import ConfigError
+
+CONNECT_TIMEOUT_S = 2.0
+SESSION_EXPIRY_S = 60  # how long the broker keeps triggers and emergencies for us while we are away
+MAX_PACKET_BYTES = 65_536  # the broker must not send us larger ones (MQTT 5)
+RECEIVE_MAXIMUM = 256
+# The kernel gives up on a connection whose data stays unacknowledged for so long. Without it a
+# pulled cable is noticed after two keepalives at best, and what was written in the meantime
+# comes out when the cable is back.
+TCP_USER_TIMEOUT_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Secrets and certificates, read once from where the configuration says they are."""
+
+    password: str | None
+    tls: ssl.SSLContext | None
+
+
+def read_access(config: BrokerConfig) -> Access:
+    """Read password and certificates. Raises ConfigError, one line that names what is missing."""
+    return Access(password=_password(config), tls=_tls_context(config))
+
+
+def _password(config: BrokerConfig) -> str | None:
+    if config.password_env:
+        password = os.environ.get(config.password_env)
+        if password is None:
+            raise ConfigError(f"broker password: environment variable {config.password_env} is not set")
+        return password
+    if config.password_file:
+        try:
+            return config.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError(
+                f"broker password: cannot read {config.password_file}: {error.strerror}"
+            ) from error
+    return None
+
+
+def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    tls = config.tls
+    if tls is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"broker TLS: cannot use ca_file {tls.ca_file}: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.cert_file is not None:
+        try:
+            context.load_cert_chain(str(tls.cert_file), str(tls.key_file) if tls.key_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"broker TLS: cannot use cert_file {tls.cert_file} with its key_file: {error}"
+            ) from error
+    return context
+
+
+def build_client(
+    config: BrokerConfig, access: Access, protocol: MQTTProtocolVersion, client_id: str
+) -> Client:
+    """Return an unconnected client without callbacks. It is driven by hand: no paho thread."""
+    five = protocol == MQTTv5
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if five else False,
+        protocol=protocol,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.max_inflight_messages_set(0)  # the outbox keeps the window; paho must queue nothing
+    if config.username is not None:
+        client.username_pw_set(config.username, access.password)
+    if access.tls is not None:
+        client.tls_set_context(access.tls)
+    return client
+
+
+def new_properties(packet_type: int, **values: int) -> Properties:
+    """Return MQTT 5 properties by their names in the standard."""
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+def socket_of(client: Client) -> socket.socket | None:
+    """Return the client's TCP or TLS socket; we use no websockets, which paho would also allow."""
+    return cast("socket.socket | None", client.socket())
+
+
+def open_connection(client: Client, config: BrokerConfig, *, session_expiry_s: int) -> None:
+    """Connect TCP and TLS and send CONNECT; blocks for up to a few seconds. Raises OSError."""
+    if client.protocol == MQTTv5:
+        properties = new_properties(
+            PacketTypes.CONNECT,
+            SessionExpiryInterval=session_expiry_s,
+            MaximumPacketSize=MAX_PACKET_BYTES,
+            ReceiveMaximum=RECEIVE_MAXIMUM,
+        )
+        client.connect(
+            config.host,
+            config.port,
+            config.keepalive_s,
+            clean_start=session_expiry_s == 0,
+            properties=properties,
+        )
+    else:
+        client.connect(config.host, config.port, config.keepalive_s)
+    sock = socket_of(client)
+    if sock is None:
+        raise ConnectionResetError("the connection was closed at once")
+    # Small messages must leave at once and not wait for the previous one's acknowledgement.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+
+
+def explain_connect_error(error: OSError, config: BrokerConfig) -> str:
+    """Say in one line why no connection came about, and what to do."""
+    where = f"broker {config.host}:{config.port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{where}: its certificate is not trusted ({error.verify_message}); check tls.ca_file"
+    if isinstance(error, ssl.SSLError):
+        return f"{where}: TLS failed ({error.reason or error}); check the port and the tls section"
+    if isinstance(error, socket.gaierror):
+        return f"{where}: the name is not known; check broker.host and the DNS of this machine"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{where}: nothing listens there; start the broker or correct broker.port"
+    if isinstance(error, TimeoutError):
+        return f"{where}: no answer; check the cable, the address and the firewall"
+    return f"{where}: {error.strerror or error}; check the network"
+
+
+def explain_refusal(reason: ReasonCode, config: BrokerConfig) -> str:
+    """Say in one line why the broker refused us, and what to do."""
+    where = f"broker {config.host}:{config.port}"
+    name = str(reason)
+    if name in ("Bad user name or password", "Not authorized"):
+        user = config.username or "without a user name"
+        return (
+            f"{where}: refuses the login {user!r} ({name}); check username and password"
+            if config.username
+            else f"{where}: refuses a login {user} ({name}); set broker.username and its password"
+        )
+    if name == "Unsupported protocol version":
+        return f"{where}: does not speak {config.protocol}; set broker.protocol"
+    if name == "Client identifier not valid":
+        return f"{where}: refuses client_id {config.client_id!r}; set another broker.client_id"
+    return f"{where}: refuses the connection ({name})"
+
+
+PROTOCOLS = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}

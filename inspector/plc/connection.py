@@ -1,0 +1,364 @@
+"""One MQTT connection that comes back by itself, and never holds up who publishes.
+
+Threads: `publish` is called by one thread (the caller's) and writes to the socket right there,
+without waking another thread first. The network thread connects, reads, keeps alive and
+reconnects. paho's client is not safe for two threads that write, so one lock is around all that
+touches it; it is never held over a blocking call.
+"""
+
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from inspector.clock import Clock
+from inspector.config import BrokerConfig
+from inspector.plc.backoff import Backoff
+from inspector.plc.client import (
+    CONNECT_TIMEOUT_S,
+    PROTOCOLS,
+    SESSION_EXPIRY_S,
+    Access,
+    build_client,
+    explain_connect_error,
+    explain_refusal,
+    new_properties,
+    open_connection,
+    socket_of,
+)
+from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused
+
+TICK_MS = 50
+HELD_S = 1.0  # a connection that lasted so long resets the backoff
+DEFAULT_WINDOW = 20  # what common brokers take of unacknowledged messages when they do not say
+
+
+OnMessage = Callable[[str, bytes, bool, int], None]
+"""topic, payload, retained, received_ns; called in the network thread."""
+
+
+class Connection:
+    """See the module. `on_wake` and `on_message` are called in the network thread."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        access: Access,
+        *,
+        subscriptions: tuple[str, ...],
+        will: tuple[str, bytes],
+        clock: Clock,
+        on_message: OnMessage,
+        on_wake: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._access = access
+        self._subscriptions = subscriptions
+        self._will = will
+        self._clock = clock
+        self._on_message = on_message
+        self._on_wake = on_wake
+        self._lock = threading.Lock()
+        self._client: Client | None = None  # set only while connected
+        self._generation = 0
+        self._events: deque[LinkEvent] = deque(maxlen=4096)
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self._wake_w.setblocking(False)
+        self._closing = threading.Event()
+        self._cut = 0  # the generation to be cut
+        self._woken = False
+        self._failure = ""
+        self._refused_v5 = 0
+        self._expiry: dict[int, Properties] = {}
+        self.wake_at_ns: int | None = None  # set by the caller: when it wants `on_wake`
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    # -- the caller's thread ---------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start connecting; returns at once."""
+        self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and the connection is not known to be lost."""
+        return self._client is not None
+
+    def drain(self) -> list[LinkEvent]:
+        """Return what has happened since the last call, in order."""
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+    def publish(
+        self,
+        generation: int,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> int | None:
+        """Write a message to the socket of connection `generation`; never blocks.
+
+        Returns its packet id, which `Acked` will name, or None when that connection is gone.
+        """
+        with self._lock:
+            client = self._client
+            if client is None or generation != self._generation or generation == self._cut:
+                return None
+            properties = self._expiry_properties(client, expiry_s)
+            info = client.publish(topic, payload, qos, retain, properties)
+            gone = client.socket() is None
+            nudge = gone or client.want_write()
+        if nudge:
+            self._nudge()
+        if gone or info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
+            return None
+        return info.mid
+
+    def cut(self, generation: int) -> None:
+        """Drop that connection and whatever the kernel has not yet sent of it."""
+        self._cut = generation
+        self._nudge()
+
+    def close(self, timeout_s: float) -> bool:
+        """Disconnect in order, so that the Will stays unsaid. Returns whether it was in time."""
+        self._closing.set()
+        self._nudge()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        self._wake_r.close()
+        self._wake_w.close()
+        return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the network thread runs; if it died of a bug, the process must not go on."""
+        return self._thread.is_alive()
+
+    def _expiry_properties(self, client: Client, expiry_s: int | None) -> Properties | None:
+        if expiry_s is None or client.protocol != MQTTv5:
+            return None
+        properties = self._expiry.get(expiry_s)
+        if properties is None:
+            properties = new_properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+            if len(self._expiry) < 64:
+                self._expiry[expiry_s] = properties
+        return properties
+
+    def _nudge(self) -> None:
+        try:
+            self._wake_w.send(b"\0")
+        except BlockingIOError:
+            return  # it has more than enough to wake up for
+
+    # -- the network thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        backoff = Backoff()
+        while not self._closing.is_set():
+            started = time.monotonic()
+            generation = self._generation
+            reason = self._session()
+            if self._generation != generation and time.monotonic() - started > HELD_S:
+                backoff.reset()
+            if self._closing.is_set():
+                return
+            lost = self._generation if self._generation != generation else 0
+            self._events.append(Lost(lost, reason))
+            self._on_wake()
+            self._pause(backoff.next_s())
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._closing.is_set() and (left := until - time.monotonic()) > 0:
+            self._closing.wait(min(left, TICK_MS / 1000))
+            self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        due = self.wake_at_ns
+        if due is not None and self._clock.now_ns() >= due:
+            self.wake_at_ns = None
+            self._on_wake()
+
+    def _session(self) -> str:
+        """Connect, serve until the connection ends, and return why it ended."""
+        protocol = self._choose_protocol()
+        client = build_client(self._config, self._access, protocol, self._config.client_id)
+        client.will_set(self._will[0], self._will[1], qos=1, retain=True)
+        client.on_connect = self._handle_connect
+        client.on_disconnect = self._handle_disconnect
+        client.on_publish = self._handle_puback
+        client.on_subscribe = self._handle_suback
+        client.on_message = self._handle_message
+        self._failure = ""
+        try:
+            open_connection(client, self._config, session_expiry_s=SESSION_EXPIRY_S)
+        except OSError as error:
+            return explain_connect_error(error, self._config)
+        accepted = self._serve(client)
+        if not accepted and not self._failure and protocol == MQTTv5:
+            self._refused_v5 += 1  # a 3.1.1 broker may just hang up on CONNECT 5
+        if accepted and self._cut == self._generation:
+            return "the broker stopped acknowledging; the connection was cut"
+        where = f"broker {self._config.host}:{self._config.port}"
+        return self._failure or f"{where}: connection lost; it is retried until it is back"
+
+    def _choose_protocol(self) -> MQTTProtocolVersion:
+        protocol = PROTOCOLS[self._config.protocol]
+        if protocol == MQTTv5 and self._refused_v5 >= 2:
+            self._refused_v5 = 0
+            return MQTTv311
+        return protocol
+
+    def _serve(self, client: Client) -> bool:
+        """Drive the client until its socket is gone. Returns whether the broker accepted us."""
+        generation = self._generation
+        sock = socket_of(client)
+        if sock is None:
+            return False
+        fd = sock.fileno()
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        poller.register(self._wake_r, select.POLLIN)
+        give_up = time.monotonic() + CONNECT_TIMEOUT_S
+        next_misc = 0.0
+        while not self._closing.is_set():
+            with self._lock:
+                want = select.POLLIN | (select.POLLOUT if client.want_write() else 0)
+                pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            poller.modify(fd, want)
+            ready = dict(poller.poll(0 if pending else TICK_MS))
+            if self._wake_r.fileno() in ready:
+                self._wake_r.recv(4096)
+            with self._lock:
+                if self._client is not None and self._cut == self._generation:
+                    break
+                if pending or ready.get(fd, 0) & ~select.POLLOUT:
+                    client.loop_read()
+                if ready.get(fd, 0) & select.POLLOUT and client.socket() is not None:
+                    client.loop_write()
+                now = time.monotonic()
+                if now >= next_misc and client.socket() is not None:
+                    client.loop_misc()
+                    next_misc = now + 0.25
+                if client.socket() is None:
+                    break
+            if self._woken:
+                self._woken = False
+                self._on_wake()
+            self._wake_if_due()
+            if self._client is None and now > give_up:
+                self._failure = self._failure or (
+                    f"broker {self._config.host}:{self._config.port}: accepts the connection but"
+                    " does not answer; check that it is an MQTT broker"
+                )
+                break
+        self._end(client)
+        return self._generation != generation
+
+    def _end(self, client: Client) -> None:
+        with self._lock:
+            self._client = None
+            sock = socket_of(client)
+            if sock is None:
+                return
+            if self._closing.is_set():
+                client.disconnect()
+                client.loop_write()
+            else:
+                # Linger 0: the kernel throws away what it has not sent, and resets.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    # Callbacks of paho: in the network thread, or in the caller's when a write finds the
+    # connection dead; under the lock either way.
+
+    def _handle_connect(
+        self,
+        client: Client,
+        _userdata: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._failure = explain_refusal(reason, self._config)
+            if str(reason) == "Unsupported protocol version":
+                self._refused_v5 = 2
+            return
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        if client.protocol == MQTTv5:
+            client.subscribe([(topic, options) for topic in self._subscriptions])
+        else:
+            client.subscribe([(topic, 1) for topic in self._subscriptions])
+        window = getattr(properties, "ReceiveMaximum", DEFAULT_WINDOW)
+        self._generation += 1
+        self._refused_v5 = 0
+        self._client = client
+        name = "mqtt5" if client.protocol == MQTTv5 else "mqtt311"
+        self._events.append(Connected(self._generation, window, name))
+        self._woken = True
+
+    def _handle_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._client = None
+        if flags.is_disconnect_packet_from_server:
+            self._failure = (
+                f"another client uses client_id {self._config.client_id!r}; give each its own"
+                if str(reason) == "Session taken over"
+                else f"the broker ended the connection ({reason})"
+            )
+
+    def _handle_puback(
+        self,
+        _client: Client,
+        _userdata: object,
+        mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._events.append(Acked(self._generation, mid, not reason.is_failure, str(reason)))
+        self._woken = True
+
+    def _handle_suback(
+        self,
+        _client: Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for topic, reason in zip(self._subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                text = f"the broker refuses the subscription to {topic} ({reason}); check its ACL"
+                self._events.append(SubscriptionRefused(self._generation, text))
+                self._woken = True
+
+    def _handle_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        received_ns = self._clock.now_ns()  # before anything else, since fusion aligns by it
+        self._on_message(message.topic, bytes(message.payload), message.retain, received_ns)
+        self._woken = True

@@ -1,0 +1,54 @@
+"""Messages from the network thread to the caller's, bounded topic by topic.
+
+Each known topic has a queue of its own, so that a sensor gone mad pushes out nothing but its own
+readings: a trigger or another sensor's emergency still gets through.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from inspector.topics import MAX_DEPTH
+
+OTHER = ""  # topics that nobody listed share one queue
+MAX_KEPT_BYTES = 1025  # one more than any payload may have: enough to refuse it for its size
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    topic: str
+    payload: bytes
+    retained: bool
+    received_ns: int
+
+
+class Inbox:
+    """`put` is for the network thread, `take_all` for the caller's. `dropped` only grows."""
+
+    def __init__(self, topics: tuple[str, ...]) -> None:
+        self._queues: dict[str, deque[tuple[int, Received]]] = {
+            topic: deque(maxlen=MAX_DEPTH) for topic in (*topics, OTHER)
+        }
+        self._arrivals = 0
+        self.dropped: Counter[str] = Counter()
+
+    def put(self, topic: str, payload: bytes, retained: bool, received_ns: int) -> None:
+        """Queue one message; when its topic's queue is full the oldest there is dropped."""
+        name = topic if topic in self._queues else OTHER
+        queue = self._queues[name]
+        if len(queue) == MAX_DEPTH:
+            self.dropped[name] += 1
+        self._arrivals += 1
+        received = Received(topic, payload[:MAX_KEPT_BYTES], retained, received_ns)
+        queue.append((self._arrivals, received))
+
+    def take_all(self) -> list[Received]:
+        """Return what has arrived, in the order of arrival."""
+        taken: list[tuple[int, Received]] = []
+        for queue in self._queues.values():
+            for _ in range(len(queue)):  # not more, lest a storm keep us here
+                try:
+                    taken.append(queue.popleft())
+                except IndexError:
+                    break
+        taken.sort(key=lambda item: item[0])
+        return [received for _, received in taken]
