@@ -137,7 +137,11 @@ def session_folders(directory: Path) -> tuple[Path, ...]:
     if not directory.is_dir():
         return ()
     return tuple(
-        sorted(path for path in directory.iterdir() if (path / META_NAME).is_file()),
+        sorted(
+            path
+            for path in directory.iterdir()
+            if not path.name.startswith(".") and (path / META_NAME).is_file()
+        )
     )
 
 

@@ -39,7 +39,7 @@ class SessionReader:
         self.running = is_running(path)
         self._segments = segments(path)
         self._damage: list[str] = []
-        cut = [s.path.name for s in self._segments if not ends_properly(s.path)]
+        cut = [s.path.name for s in self._segments if not _ends_properly_or_gone(s.path)]
         self.complete = not cut and not self.running
         self._cut = "" if self.running or not cut else _cut_warning(path, cut)
 
@@ -52,6 +52,12 @@ class SessionReader:
     def message_bytes(self) -> int:
         """Bytes that a read of messages goes through, for a progress bar."""
         return sum(s.path.stat().st_size for s in self._segments if not s.frames)
+
+    @property
+    def last_write_utc_ns(self) -> int:
+        """When the session was last written to, by the time stamps of its files."""
+        times = [s.path.stat().st_mtime_ns for s in self._segments if s.path.exists()]
+        return max(times, default=self.meta.started_utc_ns)
 
     def config_files(self) -> dict[str, str]:
         """Return the configuration files as they were given: name to text."""
@@ -83,6 +89,11 @@ class SessionReader:
                 yield topic, decoders[topic].decode(data)
             except msgspec.DecodeError as exc:
                 raise self._foreign(segment, topic, exc) from exc
+
+    def payloads(self, topic: Topic[Any]) -> Iterator[bytes]:
+        """Yield the JSON of the messages of one topic, for who needs only a part of each."""
+        for _, _, data, _ in self._scan(False, topic.name.__eq__, None):
+            yield data
 
     def topics_with_messages(self) -> frozenset[str]:
         """Names of the recorded topics that hold at least one message."""
@@ -140,8 +151,8 @@ class SessionReader:
     ) -> Iterator[tuple[SegmentFile, str, bytes, int]]:
         done_bytes = 0
         for segment in self._segments:
-            if segment.frames != frames:
-                continue
+            if segment.frames != frames or not segment.path.exists():
+                continue  # retention may delete old pixels at any time
             report = ScanReport()
             for topic, record in scan(segment.path, wants, report, window):
                 yield segment, topic, record.data, record.sequence
@@ -167,6 +178,15 @@ class SessionReader:
             f"{segment.path}: a message of {topic!r} does not fit this version's type ({exc}); "
             f"the session was recorded by inspector {version}"
         )
+
+
+def _ends_properly_or_gone(path: Path) -> bool:
+    try:
+        return ends_properly(path)
+    except FileNotFoundError:
+        return True  # retention took it just now
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
 def _cut_warning(path: Path, names: list[str]) -> str:
