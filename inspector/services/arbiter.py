@@ -1,0 +1,201 @@
+"""The arbiter service: everything that happened, in order, to the pure arbiter; its words to the PLC.
+
+An input is journaled with the time at which it was taken. A verdict goes to the broker first;
+the journal, the record and everything else come after it.
+"""
+
+from collections.abc import Iterator
+
+from inspector.bus import FrameSubscriber
+from inspector.config import Site
+from inspector.decide.arbiter import Arbiter
+from inspector.plc.link import Incoming, PlcLink
+from inspector.sensors.intake import SensorIntake
+from inspector.services.loop import Context
+from inspector.services.setup import arbiter_setup
+from inspector.services.table import services
+from inspector.topics import (
+    DELIVERIES,
+    EXPLANATIONS,
+    FAULTS,
+    HEALTH,
+    JOURNAL,
+    OPINION_REQUESTS,
+    OPINIONS,
+    RESULTS,
+    VERDICTS,
+    MqttTopics,
+)
+from inspector.types import (
+    Command,
+    FrameResult,
+    Health,
+    JournalEntry,
+    Message,
+    Opinion,
+    OpinionRequest,
+    PartTrigger,
+    SensorEvent,
+    ServiceState,
+    VerdictRecord,
+)
+
+_OPERATIONAL, _STARTING = "ContinuousExecution", "Preoperational"  # OPC 40100-1, section 8
+_LINK = "plc"  # the name under which the link reports its own faults
+_UP = {ServiceState.READY, ServiceState.DEGRADED}
+
+
+class ArbiterService:
+    """Wiring between the bus, the PLC link and the arbiter."""
+
+    def __init__(self, context: Context) -> None:
+        site = context.site
+        self._context = context
+        self._clock = context.clock
+        self._arbiter = Arbiter(arbiter_setup(site))
+        self._epoch = f"{self._clock.utc_ns() // 1_000_000:x}"
+        self._journal_seq = 0
+        bus = context.bus
+        self._results = bus.subscriber(RESULTS)
+        self._opinions = bus.subscriber(OPINIONS)
+        self._explanations = bus.subscriber(EXPLANATIONS)
+        self._health = bus.subscriber(HEALTH)
+        self._faults = bus.subscriber(FAULTS)
+        self._verdicts = bus.publisher(VERDICTS)
+        self._journal = bus.publisher(JOURNAL)
+        self._deliveries = bus.publisher(DELIVERIES)
+        self._requests = bus.publisher(OPINION_REQUESTS)
+        self._trigger_frames = _trigger_frames(context)
+        self._states = {spec.name: ServiceState.STARTING for spec in services(site)}
+        self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
+        self._started = False
+        outbox = site.root / site.site.recorder.directory / "outbox"
+        self._link = PlcLink(
+            site.site.broker,
+            MqttTopics(site.site.base_topic),
+            outbox,
+            self._clock,
+            bus.wake,
+            sensors=SensorIntake(site.site.sensors),
+            service=_LINK,
+        )
+        self._link.start()
+
+    def step(self) -> int | None:
+        for event in self._incoming():
+            self._take(event)
+        for result in self._results.drain():
+            self._take(result)
+        for opinion in self._opinions.drain():
+            self._take(opinion)
+        for health in self._health.drain():
+            self._see(health)
+        wake_ns = self._arbiter.next_wakeup_ns
+        if wake_ns is not None and wake_ns <= self._clock.now_ns():
+            self._take(None)
+        for explanation in self._explanations.drain():
+            self._link.send_explanation(explanation)
+        for fault in self._faults.drain():
+            if fault.service != _LINK:  # those are on their way already
+                self._link.send_fault(fault)
+        self._report()
+        return self._arbiter.next_wakeup_ns
+
+    def close(self) -> None:
+        self._link.close()
+
+    # -- inputs ----------------------------------------------------------------------------------
+
+    def _incoming(self) -> Iterator[Incoming]:
+        """What came over MQTT, and triggers that are frames; sensor events first, they may be urgent."""
+        waiting = self._link.poll()
+        for fault in self._link.faults():
+            self._context.fault_sink(fault)
+        yield from (item for item in waiting if isinstance(item, SensorEvent))
+        yield from (item for item in waiting if not isinstance(item, SensorEvent))
+        if self._trigger_frames is not None:
+            for frame in self._trigger_frames.drain():
+                yield PartTrigger(
+                    part_id=f"{frame.meta.camera_id}-{frame.meta.frame_id}",
+                    seq=frame.meta.frame_id,
+                    trigger_ns=frame.meta.exposure_start_ns,
+                    received_ns=frame.meta.received_ns,
+                )
+
+    def _see(self, health: Health) -> None:
+        """Changes of state are inputs; the heartbeats between them are not."""
+        if self._states.get(health.service) == health.state:
+            return
+        self._states[health.service] = health.state
+        self._take(health)
+
+    def _take(self, item: Message | None) -> None:
+        self._journal_seq += 1
+        entry = _entry(self._journal_seq, self._epoch, self._clock.now_ns(), item)
+        outputs = self._arbiter.step(entry)
+        for output in outputs:
+            if isinstance(output, VerdictRecord):
+                self._link.send_verdict(output.verdict, _latency_ms(output))
+        for output in outputs:
+            if isinstance(output, VerdictRecord):
+                self._verdicts.send(output)
+                self._context.metrics.observe_ns("decide", _since_last_evidence_ns(output))
+                self._context.counters["verdicts"] += 1
+            elif isinstance(output, OpinionRequest):
+                self._requests.send(output)
+        self._journal.send(entry)
+
+    # -- what others should know -----------------------------------------------------------------
+
+    def _report(self) -> None:
+        self._started = self._started or all(self._states[name] in _UP for name in self._required)
+        self._link.set_state(
+            _OPERATIONAL if self._started else _STARTING,
+            emergency_latched=self._arbiter.latched_by is not None,
+        )
+        for delivery in self._link.deliveries():
+            self._deliveries.send(delivery)
+        self._context.degraded = "" if self._link.connected else "no connection to the broker"
+        counters = self._context.counters
+        for name, count in (*self._arbiter.counters.items(), *self._link.counters.items()):
+            counters[name] = count
+        counters["results_dropped"] = self._results.dropped
+
+
+def make(context: Context, argument: str) -> ArbiterService:
+    del argument
+    return ArbiterService(context)
+
+
+def _trigger_frames(context: Context) -> FrameSubscriber | None:
+    """Where each frame of the first camera is a part, its frames."""
+    site: Site = context.site
+    if site.site.decision.trigger == "photo_eye":
+        return None
+    return context.bus.frame_subscriber(site.cameras[0].id)
+
+
+def _entry(seq: int, epoch: str, now_ns: int, item: Message | None) -> JournalEntry:
+    return JournalEntry(
+        seq=seq,
+        epoch=epoch,
+        now_ns=now_ns,
+        trigger=item if isinstance(item, PartTrigger) else None,
+        result=item if isinstance(item, FrameResult) else None,
+        event=item if isinstance(item, SensorEvent) else None,
+        opinion=item if isinstance(item, Opinion) else None,
+        command=item if isinstance(item, Command) else None,
+        health=item if isinstance(item, Health) else None,
+    )
+
+
+def _latency_ms(record: VerdictRecord) -> float:
+    """From the last frame complete to now; -1 without a frame."""
+    complete_ns = max((result.received_ns for result in record.evidence.results), default=None)
+    return -1.0 if complete_ns is None else (record.verdict.decided_ns - complete_ns) / 1e6
+
+
+def _since_last_evidence_ns(record: VerdictRecord) -> int:
+    times = [result.finished_ns for result in record.evidence.results]
+    times += [event.received_ns for event in record.evidence.events]
+    return max(0, record.verdict.decided_ns - max(times, default=record.verdict.decided_ns))

@@ -1,0 +1,125 @@
+"""The commands that run a cell: `demo`, `run`, `check`. Heavy imports wait until they are needed."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inspector.errors import ConfigError
+
+_LLM = {"default": "qwen2.5-coder-1.5b", "small": "smollm2-135m", "none": "none"}
+
+
+def demo(
+    parts: Annotated[
+        int | None, typer.Option(help="How many parts; else the scenario's number.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other parts.")] = 1,
+    scenario: Annotated[str, typer.Option(help="A scenario's name, or a YAML file.")] = "default",
+    fast: Annotated[
+        bool, typer.Option("--fast/--realtime", help="As fast as verdicts come, or at the belt's speed.")
+    ] = False,
+    llm: Annotated[
+        str, typer.Option(help="default, small, none, or the name or file of a model.")
+    ] = "default",
+    model: Annotated[
+        Path | None, typer.Option(help="A model folder from `inspector teach`; else the demo's own.")
+    ] = None,
+    teach: Annotated[
+        Path | None, typer.Option(help="Teach a model from this folder of good images first, and use it.")
+    ] = None,
+    sessions: Annotated[Path, typer.Option(help="Where the session is recorded.")] = Path("sessions"),
+    broker: Annotated[
+        str | None, typer.Option(help="HOST:PORT of an MQTT broker; else a private one on loopback.")
+    ] = None,
+    linger: Annotated[float, typer.Option(help="Seconds to wait for the last explanations.", min=0)] = 60.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The summary as one JSON object, last line.")
+    ] = False,
+) -> None:
+    """Run the whole cell against a simulated line, and score it.
+
+    Examples:
+
+      inspector demo --parts 200 --seed 7
+
+      inspector demo --scenario emergency --llm small --json
+
+      inspector demo --scenario photos.yaml --teach photos/train_good
+    """
+    from inspector.services.demo import DemoOptions, run_demo  # noqa: PLC0415  start-up time of the other commands
+    from inspector.services.demo_teach import taught  # noqa: PLC0415
+    from inspector.services.demo_view import DemoView  # noqa: PLC0415
+
+    if teach is not None:
+        if model is not None:
+            raise ConfigError("--model and --teach: give one of them")
+        model = taught(teach)
+    options = DemoOptions(
+        parts=parts,
+        seed=seed,
+        scenario=scenario,
+        fast=fast,
+        llm=_LLM.get(llm, llm),
+        model=model,
+        sessions=sessions,
+        broker=host_and_port(broker) if broker is not None else None,
+        linger_s=linger,
+    )
+    view = DemoView()
+    summary, complete = run_demo(options, view)
+    view.summary(summary)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    if not complete:
+        raise typer.Exit(1)
+
+
+def run(
+    site_file: Annotated[Path, typer.Argument(metavar="SITE", help="The site file (YAML).")],
+) -> None:
+    """Run a cell in the foreground until Ctrl-C or SIGTERM.
+
+    Example:
+
+      inspector run /etc/inspector/site.yaml
+    """
+    from inspector.config_load import load_site  # noqa: PLC0415
+    from inspector.services.check import check_site  # noqa: PLC0415
+    from inspector.services.foreground import run_cell  # noqa: PLC0415
+
+    site = load_site(site_file)
+    for finding in check_site(site):
+        typer.echo(finding.line(), err=True)
+    run_cell(site, site_file)
+
+
+def check(
+    site_file: Annotated[Path, typer.Argument(metavar="SITE", help="The site file (YAML).")],
+) -> None:
+    """Check a site file, and that its model, cameras, producers and broker are there.
+
+    Example:
+
+      inspector check deploy/demo/site.yaml
+    """
+    from inspector.config_load import load_site  # noqa: PLC0415
+    from inspector.services.check import check_site  # noqa: PLC0415
+
+    site = load_site(site_file)
+    typer.echo(f"ok     configuration: {site_file}, {site.config_sha256[:12]}")
+    for finding in check_site(site):
+        typer.echo(finding.line())
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Split HOST:PORT.
+
+    Raises:
+        ConfigError: it is not that.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"--broker {text}: give HOST:PORT, such as 192.168.0.10:1883")
+    return host, int(port)

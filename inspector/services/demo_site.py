@@ -1,0 +1,72 @@
+"""The demo's own site: the shipped demo site, with this run's broker, camera address and folders."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inspector.errors import ConfigError
+
+_GVCP_PORT = 3956  # GigE Vision, section 14: the one port that every camera listens on
+
+
+@dataclass(frozen=True, slots=True)
+class DemoChoices:
+    """What the command line chose. `model` is a folder or a name; None keeps the site's."""
+
+    broker_host: str
+    broker_port: int
+    camera_address: str
+    sessions: Path
+    llm: str
+    model: Path | None
+
+
+def home() -> Path:
+    """Folder that holds deploy/, models/ and camera_configs/.
+
+    Raises:
+        ConfigError: inspector is installed without them.
+    """
+    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
+        if (folder / "deploy" / "demo" / "site.yaml").is_file():
+            return folder
+    raise ConfigError("deploy/demo/site.yaml not found: run the demo from a checkout of inspector")
+
+
+def write_site(folder: Path, choices: DemoChoices) -> Path:
+    """Write site.yaml and its camera file into `folder`; returns the site file."""
+    base = home() / "deploy" / "demo"
+    site: dict[str, Any] = yaml.safe_load((base / "site.yaml").read_text())
+    for number, camera in enumerate(site["cameras"]):
+        data: dict[str, Any] = yaml.safe_load((base / camera).read_text())
+        data["interface_address"] = choices.camera_address
+        (folder / f"camera{number}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+        site["cameras"][number] = f"camera{number}.yaml"
+    model = choices.model or home() / "models" / site["detector"]["model"]
+    site["detector"]["model"] = str(model.resolve())
+    site["broker"] |= {"host": choices.broker_host, "port": choices.broker_port}
+    site["recorder"]["directory"] = str(choices.sessions.resolve())
+    site["explainer"]["model"] = choices.llm
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(site, sort_keys=False))
+    return path
+
+
+def free_camera_address() -> str:
+    """Return a loopback address on which no camera listens yet, so that two demos can run at once.
+
+    Raises:
+        ConfigError: none of 127.0.0.1 to 127.0.0.50 is free.
+    """
+    for last in range(1, 51):
+        address = f"127.0.0.{last}"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, _GVCP_PORT))
+            except OSError:
+                continue
+            return address
+    raise ConfigError(f"no loopback address is free for a camera (UDP port {_GVCP_PORT})")
