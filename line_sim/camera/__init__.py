@@ -3,6 +3,7 @@
 from line_sim.camera.camera import VirtualCamera
 from line_sim.camera.config import PixelFormat, VirtualCameraConfig
 from line_sim.camera.faults import FaultKnobs
+from line_sim.camera.folder_source import Fit, FolderSource
 from line_sim.camera.pattern_source import PatternSource
 from line_sim.camera.source import FrameRequest, FrameSource
 from line_sim.camera.statistics import CameraStatistics
@@ -10,6 +11,8 @@ from line_sim.camera.statistics import CameraStatistics
 __all__ = [
     "CameraStatistics",
     "FaultKnobs",
+    "Fit",
+    "FolderSource",
     "FrameRequest",
     "FrameSource",
     "PatternSource",

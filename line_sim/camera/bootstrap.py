@@ -94,4 +94,7 @@ def bootstrap_registers(config: VirtualCameraConfig) -> tuple[Register, ...]:
         _rw("StreamPacketDelay", 0xD08),
         _rw("StreamDestination", 0xD18),
         Register(name="StreamSourcePort", address=0xD1C),
+        # Extended ids and multi-part payloads would be switched on here; this device has neither
+        # (Aravis tries, and goes on without).
+        Register(name="StreamConfiguration", address=0xD24, access=Access.RW, allowed=frozenset((0,))),
     )

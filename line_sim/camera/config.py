@@ -9,7 +9,11 @@ from inspector.errors import ConfigError
 from line_sim.camera.faults import FaultKnobs
 
 MIN_PACKET_BYTES = 576  # every IPv4 host takes a datagram of this size
+MAX_PACKET_BYTES = 16260  # GigE Vision caps the packet size below the largest jumbo frames
+MIN_RESEND_FRAMES = 16
 MAX_SENSOR_PX = 16384
+EXPOSURE_RANGE_US = (10.0, 1_000_000.0)
+FRAME_RATE_RANGE_HZ = (0.1, 2000.0)
 
 
 class PixelFormat(Enum):
@@ -65,6 +69,11 @@ class VirtualCameraConfig:
     faults: FaultKnobs = field(default_factory=FaultKnobs)
 
     def __post_init__(self) -> None:
+        self._check_identity()
+        self._check_sensor()
+        self._check_link()
+
+    def _check_identity(self) -> None:
         try:
             address = ipaddress.IPv4Address(self.address)
         except ValueError as error:
@@ -79,23 +88,33 @@ class VirtualCameraConfig:
         ):
             if len(text.encode()) > room:
                 raise ConfigError(f"{name} {text!r} is longer than {room} bytes")
+        if self.mac is not None and not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", self.mac):
+            raise ConfigError(f"mac {self.mac!r} is not of the form 02:00:00:00:00:01")
+
+    def _check_sensor(self) -> None:
         for name, pixels in (("width", self.width), ("height", self.height)):
             if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 4:
                 raise ConfigError(f"{name} is {pixels} px, give a multiple of 4 from 16 to {MAX_SENSOR_PX}")
         if not self.pixel_formats:
             raise ConfigError("pixel_formats is empty, name at least one")
-        if self.mac is not None and not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", self.mac):
-            raise ConfigError(f"mac {self.mac!r} is not of the form 02:00:00:00:00:01")
-        sizes = (MIN_PACKET_BYTES, self.packet_size, self.max_packet_size, 16260)
+        for name, value, (low, high) in (
+            ("exposure_us", self.exposure_us, EXPOSURE_RANGE_US),
+            ("frame_rate_hz", self.frame_rate_hz, FRAME_RATE_RANGE_HZ),
+        ):
+            if not low <= value <= high:
+                raise ConfigError(f"{name} is {value}, give a value from {low:g} to {high:g}")
+
+    def _check_link(self) -> None:
+        sizes = (MIN_PACKET_BYTES, self.packet_size, self.max_packet_size, MAX_PACKET_BYTES)
         if list(sizes) != sorted(sizes) or self.packet_size % 4 or self.max_packet_size % 4:
             raise ConfigError(
-                f"packet_size {self.packet_size} and max_packet_size {self.max_packet_size}: "
-                f"give multiples of 4 from {MIN_PACKET_BYTES} to 16260, the first not the larger"
+                f"packet_size {self.packet_size} and max_packet_size {self.max_packet_size}: give "
+                f"multiples of 4 from {MIN_PACKET_BYTES} to {MAX_PACKET_BYTES}, the first not the larger"
             )
         if self.link_mbit_per_s is not None and self.link_mbit_per_s <= 0:
             raise ConfigError("link_mbit_per_s must be positive, or None for no limit")
-        if self.resend_frames < 16 or self.trigger_queue < 1:
-            raise ConfigError("resend_frames must be at least 16 and trigger_queue at least 1")
+        if self.resend_frames < MIN_RESEND_FRAMES or self.trigger_queue < 1:
+            raise ConfigError(f"give resend_frames of at least {MIN_RESEND_FRAMES} and a trigger_queue of 1")
 
     @property
     def mac_bytes(self) -> bytes:

@@ -75,8 +75,8 @@ class CommandExecutor:
             answer = executor(command, peer)
         except CommandRefusedError as refused:
             self._counters.add("gvcp_refused")
-            # WRITEREG's acknowledge says how many registers were written before the error.
-            payload = struct.pack(">HH", 0, refused.index) if command.code == Code.WRITEREG else b""
+            # The acknowledge of a write says how much was written before the error.
+            payload = struct.pack(">HH", 0, refused.index) if is_write else b""
             answer = acknowledge(command.code, command.request_id, payload, status=refused.status)
         if is_write and answer is not None:
             self._last_write = (peer, datagram, answer)

@@ -97,7 +97,7 @@ def _feature(root: Xml.Element, feature: Feature) -> None:
         _limits(node, feature)
     for selected in feature.selects:
         _text(node, "pSelected", selected)
-    if feature.maximum_formula:
+    if feature.limited_by:
         _maximum(root, feature)
     if feature.scale != 1.0:
         _conversion(root, feature, value_name, register_name)
@@ -109,7 +109,7 @@ def _common(node: Xml.Element, feature: Feature) -> None:
     _text(node, "Visibility", feature.visibility.value)
     if feature.register.locked:
         _text(node, "pIsLocked", "TLParamsLocked")
-    if feature.effective_access is Access.RO:
+    if feature.register.access is Access.RO:
         _text(node, "ImposedAccessMode", "RO")
 
 
@@ -120,7 +120,7 @@ def _limits(node: Xml.Element, feature: Feature) -> None:
     if register.minimum is not None:
         low = register.minimum * scale
         _text(node, "Min", int(low) if integer else low)
-    if feature.maximum_formula:
+    if feature.limited_by:
         _text(node, "pMax", f"{feature.name}Maximum")
     elif register.maximum is not None:
         high = register.maximum * scale
@@ -135,9 +135,10 @@ def _limits(node: Xml.Element, feature: Feature) -> None:
 
 def _maximum(root: Xml.Element, feature: Feature) -> None:
     node = Xml.SubElement(root, "IntSwissKnife", {"Name": f"{feature.name}Maximum"})
-    variable, source = feature.maximum_variables
-    Xml.SubElement(node, "pVariable", {"Name": variable}).text = source
-    _text(node, "Formula", feature.maximum_formula)
+    # The register, not the feature: two features whose limits depend on each other are a cycle
+    # to the reference GenApi.
+    Xml.SubElement(node, "pVariable", {"Name": "OTHER"}).text = f"{feature.limited_by}Reg"
+    _text(node, "Formula", f"{feature.limit_total} - OTHER")
 
 
 def _conversion(root: Xml.Element, feature: Feature, name: str, register_name: str) -> None:
@@ -165,7 +166,7 @@ def _register(root: Xml.Element, feature: Feature, tag: str, name: str) -> None:
         _text(node, "Visibility", feature.visibility.value)
     _text(node, "Address", f"0x{register.address:X}")
     _text(node, "Length", register.length)
-    _text(node, "AccessMode", feature.effective_access.value)
+    _text(node, "AccessMode", feature.register.access.value)
     _text(node, "pPort", "Device")
     if feature.volatile or register.access is Access.WO:
         _text(node, "Cachable", "NoCache")
