@@ -1,14 +1,15 @@
 """The causes that the facts allow, best first, found by rules. The language model only words them.
 
-A cause here is what coincided with the verdict; the words never claim more than that. Pure.
+A cause here is what coincided with the verdict; the words never claim more than that. The
+recommended action comes with the cause and is never a language model's: it is what people do. Pure.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from inspector.explain.facts import Facts, limit_broken, sensor_value
+from inspector.explain.facts import AbnormalSensor, FactKind, Facts
 from inspector.explain.names import safe_name
-from inspector.types import ReasonCode, SensorEvent
+from inspector.types import ReasonCode
 
 
 class CauseCode(StrEnum):
@@ -17,155 +18,162 @@ class CauseCode(StrEnum):
     TRIGGER_LATE = "TRIGGER_LATE"
     EVIDENCE_MISSING = "EVIDENCE_MISSING"
     SENSOR_AND_DEFECT = "SENSOR_AND_DEFECT"  # both at the same part
-    SENSOR_ONLY = "SENSOR_ONLY"  # beyond a limit, and the camera located nothing
+    SENSOR_ONLY = "SENSOR_ONLY"  # beyond a limit, and no camera located anything
     DEFECT_ONLY = "DEFECT_ONLY"  # located, and no sensor beyond a limit
-    SURFACE = "SURFACE"  # abnormal by its score, nothing located, no sensor beyond a limit
+    SURFACE = "SURFACE"  # suspicious by its score, nothing located, no sensor beyond a limit
     NONE = "NONE"  # nothing was wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One allowed cause. `must_name` are names that a text about it has to contain."""
+    """One allowed cause. `brief` is for the prompt, where the facts already have the numbers.
+
+    `must_name` are names that a text about it has to contain.
+    """
 
     code: CauseCode
     text: str
+    brief: str
     action: str
     must_name: tuple[str, ...] = ()
 
 
 def rank_causes(facts: Facts) -> tuple[Cause, ...]:
     """Return the causes that the facts allow, the likeliest first; at least one."""
-    reason = facts.verdict.reason_code
-    if reason is ReasonCode.EMERGENCY:
-        return (_emergency(facts),)
-    if reason is ReasonCode.LATCHED:
-        return (
-            Cause(
-                code=CauseCode.LATCHED,
-                text="an earlier emergency stop has not been reset",
-                action="Clear the line, then reset the emergency stop.",
-            ),
-        )
-    if reason is ReasonCode.TRIGGER_LATE:
-        return (
-            Cause(
-                code=CauseCode.TRIGGER_LATE,
-                text="the trigger arrived after the deadline of the part",
-                action="Check the part by hand; check the network and the clocks of PLC and cell.",
-            ),
-        )
-    if reason is ReasonCode.GOOD:
-        return (_nothing(facts),)
+    match facts.verdict.reason_code:
+        case ReasonCode.EMERGENCY:
+            return (_emergency(facts),)
+        case ReasonCode.LATCHED:
+            return (_LATCHED,)
+        case ReasonCode.TRIGGER_LATE:
+            return (_TRIGGER_LATE,)
+        case ReasonCode.GOOD:
+            return (_nothing(facts),)
     found: list[Cause] = []
-    if facts.missing or facts.of_kind("missing"):
+    if facts.of_kind(FactKind.MISSING):
         found.append(_missing(facts))
     if facts.abnormal:
         found.append(_sensor(facts))
     elif facts.labels:
         found.append(_defect_only(facts))
-    elif reason is not ReasonCode.EVIDENCE_MISSING:
+    elif not found:
         found.append(_surface(facts))
-    if reason is ReasonCode.DEFECT and len(found) > 1:
-        found.reverse()  # confirmed with what was there: what is missing explains less
-    return tuple(found) or (_missing(facts),)
+    return tuple(found)
 
 
-def _described(event: SensorEvent) -> str:
-    limit = limit_broken(event)
-    sensor = safe_name(event.sensor_id)
-    return f"{sensor} at {sensor_value(event)}" + (f", {limit}" if limit else "")
+_LATCHED = Cause(
+    code=CauseCode.LATCHED,
+    text="an earlier emergency has not been reset",
+    brief="an earlier emergency is not reset",
+    action="Make sure that the line is clear, then reset the emergency.",
+)
+_TRIGGER_LATE = Cause(
+    code=CauseCode.TRIGGER_LATE,
+    text="the trigger arrived after the part's deadline",
+    brief="the trigger came after the deadline",
+    action="Check the part by hand; check the network and the clocks of the PLC and the cell.",
+)
 
 
-def _and(words: tuple[str, ...]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def listed(words: tuple[str, ...]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return words[-1] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _sensor_names(facts: Facts) -> tuple[str, ...]:
-    return tuple(safe_name(event.sensor_id) for event in facts.abnormal)
+def _described(sensor: AbnormalSensor) -> str:
+    return f"{sensor.name} at {sensor.value}" + (f", {sensor.limit}" if sensor.limit else "")
 
 
 def _emergency(facts: Facts) -> Cause:
     if not facts.abnormal:
-        return Cause(
-            code=CauseCode.EMERGENCY,
-            text="an emergency was reported"
-            + (f" by {safe_name(facts.verdict.cause)}" if facts.verdict.cause else ""),
-            action="Make the line safe and find the source before a reset.",
-        )
+        source = safe_name(facts.verdict.cause) if facts.verdict.cause else ""
+        text = "an emergency was reported" + (f" by {source}" if source else "")
+        action = "Make the line safe, and find the source before the reset."
+        return Cause(code=CauseCode.EMERGENCY, text=text, brief=text, action=action)
     worst = facts.abnormal[0]
-    name = safe_name(worst.sensor_id)
     return Cause(
         code=CauseCode.EMERGENCY,
         text=f"emergency from {_described(worst)}",
-        action=f"Make the line safe, check {name}, and reset only when it is back to normal.",
-        must_name=(name,),
+        brief=f"emergency from {worst.name}",
+        action=f"Make the line safe, check {worst.name}, and reset when the reading is normal again.",
+        must_name=(worst.name,),
     )
 
 
 def _missing(facts: Facts) -> Cause:
-    if not facts.missing:
-        camera = facts.of_kind("missing")[0].names[0] if facts.of_kind("missing") else "a source"
-        return Cause(
-            code=CauseCode.EVIDENCE_MISSING,
-            text=f"{camera} gave no usable image",
-            action=f"Check the part by hand; check {camera}.",
-            must_name=(camera,) if facts.of_kind("missing") else (),
-        )
-    shown = facts.missing[:4]
+    names = facts.missing or tuple(fact.names[0] for fact in facts.of_kind(FactKind.MISSING))
+    text = f"no usable data came from {listed(names)} in time"
+    if facts.outage:
+        text += f", {facts.outage}"
     return Cause(
         code=CauseCode.EVIDENCE_MISSING,
-        text=f"no data came from {_and(shown)} in time",
-        action=f"Check the part by hand; check {_and(shown)} and its connection.",
-        must_name=shown,
-    )
-
-
-def _sensor(facts: Facts) -> Cause:
-    names = _sensor_names(facts)
-    described = _and(tuple(_described(event) for event in facts.abnormal))
-    if facts.labels:
-        return Cause(
-            code=CauseCode.SENSOR_AND_DEFECT,
-            text=f"{described}, at the same time as {_and(facts.labels)}",
-            action=f"Check what {_and(names)} measures at this station, and look for "
-            f"{_and(facts.labels)} on the next parts.",
-            must_name=(*names, *facts.labels),
-        )
-    return Cause(
-        code=CauseCode.SENSOR_ONLY,
-        text=f"{described}, and no defect was located",
-        action=f"Check what {_and(names)} measures at this station, and check the part by hand.",
+        text=text,
+        brief=text,
+        action=f"Check the part by hand; check {listed(names)} and the connection.",
         must_name=names,
     )
 
 
+def _sensor(facts: Facts) -> Cause:
+    names = tuple(sensor.name for sensor in facts.abnormal)
+    described = "; ".join(_described(sensor) for sensor in facts.abnormal)
+    check = f"Check the station where {listed(names)} {'measures' if len(names) == 1 else 'measure'}"
+    if facts.labels:
+        return Cause(
+            code=CauseCode.SENSOR_AND_DEFECT,
+            text=f"{described}; at the same time as {listed(facts.labels)}",
+            brief=f"{listed(names)} abnormal at the same time as {listed(facts.labels)}",
+            action=f"{check}, and look for {listed(facts.labels)} on the parts before and after.",
+            must_name=(*names, *facts.labels),
+        )
+    return Cause(
+        code=CauseCode.SENSOR_ONLY,
+        text=f"{described}; no defect was located in an image",
+        brief=f"{listed(names)} abnormal, no defect located",
+        action=f"{check}, and check the part by hand.",
+        must_name=names,
+    )
+
+
+def _within_limits(facts: Facts) -> str:
+    return ", sensors within limits" if facts.of_kind(FactKind.NORMAL) else ""
+
+
 def _defect_only(facts: Facts) -> Cause:
-    cameras = f" seen by {_and(facts.cameras)}" if facts.cameras else ""
-    normal = ", with the reported sensors within limits" if facts.of_kind("normal") else ""
+    text = f"{listed(facts.labels)} seen by {listed(facts.cameras)}{_within_limits(facts)}"
     return Cause(
         code=CauseCode.DEFECT_ONLY,
-        text=f"{_and(facts.labels)}{cameras}{normal}",
-        action=f"Check the part for {_and(facts.labels)} and the stations before the camera.",
+        text=text,
+        brief=text,
+        action=f"Check the part for {listed(facts.labels)}, and the stations before the camera.",
         must_name=facts.labels,
     )
 
 
 def _surface(facts: Facts) -> Cause:
-    normal = ", with the reported sensors within limits" if facts.of_kind("normal") else ""
-    seen = f"the image from {_and(facts.cameras)}" if facts.cameras else "the evidence"
+    if facts.cameras:
+        text = f"the image of {listed(facts.cameras)} is not clearly that of a good part"
+        if facts.verdict.reason_code is ReasonCode.DEFECT:
+            text = f"the image of {listed(facts.cameras)} differs from that of good parts"
+    else:
+        text = "the evidence is not clear"
+    text += _within_limits(facts)
     return Cause(
         code=CauseCode.SURFACE,
-        text=f"{seen} differs from good parts{normal}",
-        action="Check the part by hand and record what you find in the review queue.",
+        text=text,
+        brief=text,
+        action="Check the part by hand, and record the finding in the review queue.",
         must_name=facts.cameras,
     )
 
 
 def _nothing(facts: Facts) -> Cause:
-    warned = f"; note {_and(_sensor_names(facts))}" if facts.abnormal else ""
+    names = tuple(sensor.name for sensor in facts.abnormal)
+    text = "no evidence against the part" + (f" but {listed(names)} abnormal" if names else "")
     return Cause(
         code=CauseCode.NONE,
-        text=f"nothing found that speaks against the part{warned}",
-        action="None.",
-        must_name=_sensor_names(facts),
+        text=text,
+        brief=text,
+        action=f"Watch {listed(names)}." if names else "None.",
+        must_name=names,
     )

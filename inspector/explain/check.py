@@ -12,9 +12,10 @@ import msgspec
 
 from inspector.errors import DataError
 from inspector.explain.causes import Cause
+from inspector.explain.compared import compared_with
 from inspector.explain.engine import Schema
 from inspector.explain.facts import Facts
-from inspector.explain.lexicon import HEDGES, OPPOSITES, TECHNICAL
+from inspector.explain.lexicon import HEDGES, PLACES, TECHNICAL
 from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten
 from inspector.types import Action
 
@@ -22,6 +23,7 @@ MIN_TEXT = 20
 MAX_TEXT = 320
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_PLAIN = "[A-Za-z ,;:()%/.-]"
 _WORD = re.compile(r"[A-Za-z]+")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*")
 _ALLOWED = re.compile(r"[A-Za-z0-9 ,.;:()%/<>=+_-]+")
@@ -60,13 +62,15 @@ def schema_for(facts: Facts, causes: tuple[Cause, ...]) -> Schema:
 
 
 def _pattern(facts: Facts) -> str:
-    """Words, with the numbers and names of the facts as the only places where digits may stand."""
-    tokens = {quantity.number for quantity in facts.quantities}
+    """The opening, then words, with the numbers and names of the facts as the only digits."""
+    tokens = {quantity.number for quantity in facts.quantities if _NUMBER.fullmatch(quantity.number)}
     tokens |= {name for name in facts.names if not name.isalpha()}
-    if not tokens:
-        return r"^[A-Z][A-Za-z ,;:()%/.-]*\.$"
-    alternatives = "|".join(re.escape(token) for token in sorted(tokens, key=lambda t: (-len(t), t)))
-    return rf"^[A-Z][A-Za-z ,;:()%/.-]*(({alternatives})[A-Za-z ,;:()%/.-]+)*\.$"
+    opening = re.escape(facts.opening)
+    rest = f"[ ,]{_PLAIN}+"
+    if tokens:
+        choice = "|".join(re.escape(token) for token in sorted(tokens, key=lambda t: (-len(t), t)))
+        rest += f"(({choice}){_PLAIN}+)*"
+    return rf"^{opening}{rest}\.$"
 
 
 def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
@@ -99,10 +103,13 @@ def check_text(text: str, facts: Facts, cause: Cause) -> None:
     """Raise DataError unless everything that `text` says is in `facts`."""
     if not MIN_TEXT <= len(text) <= MAX_TEXT or not text.endswith("."):
         raise DataError(f"the text must be {MIN_TEXT} to {MAX_TEXT} characters of whole sentences")
+    if not text.startswith(facts.opening):
+        raise DataError(f'the text must begin with "{facts.opening}"')
     if not _ALLOWED.fullmatch(text):
         raise DataError("the text has characters that are not plain ASCII text")
     rest = _check_names(text, facts, cause)
     _check_quantities(rest, facts)
+    _check_comparisons(rest, facts)
     _check_words(rest, facts)
 
 
@@ -142,6 +149,13 @@ def _check_quantities(rest: str, facts: Facts) -> None:
             raise DataError(f"{match.group()} {unit} is not in the facts")
 
 
+def _check_comparisons(rest: str, facts: Facts) -> None:
+    known = {pair for fact in facts.facts for pair in compared_with(fact.text)}
+    for value, sense in compared_with(rest):
+        if (value, sense) not in known:
+            raise DataError(f'"{sense} {value}" is not in the facts')
+
+
 def _begins_with(text: str, unit: str) -> bool:
     return text.startswith(unit) and not text[len(unit) : len(unit) + 1].isalnum()
 
@@ -154,7 +168,7 @@ def _check_words(rest: str, facts: Facts) -> None:
             raise DataError(f'"{word}" is a judgement that the facts do not make')
         if word in TECHNICAL and word not in known and word.rstrip("s") not in known:
             raise DataError(f'"{word}" is not in the facts')
-    for one, other in OPPOSITES:
+    for one, other in PLACES:
         for said, sense in ((one, other), (other, one)):
             wrong = said.intersection(words)
             if wrong and not said & known and sense & known:

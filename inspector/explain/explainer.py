@@ -5,7 +5,9 @@ from inspector.errors import DataError, ModelError
 from inspector.explain.causes import Cause, rank_causes
 from inspector.explain.check import check, schema_for
 from inspector.explain.engine import DeadlineError, Engine, Schema
-from inspector.explain.facts import Facts, LineContext, gather
+from inspector.explain.facts import Facts, LineContext
+from inspector.explain.gather import gather
+from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.template import Worded, word
 from inspector.types import Explanation, ExplanationSource, VerdictRecord
@@ -15,13 +17,18 @@ _SKIP_BELOW = 0.6
 _FORGET = 0.9
 """With each attempt skipped, what is held to be the usual time shrinks by this, so that a slow
 spell is not remembered for ever."""
+_LATE_IN_A_ROW = 3
+"""So many attempts that found no end make a fault."""
+_ONLY_TEMPLATE = "; explanations come from the template"
 
 
 class Explainer:
-    """Explains one verdict at a time. Never raises for a model that is missing, slow or wrong.
+    """Explains verdicts. Never raises for a model that is missing, slow or wrong.
 
     `engine` None leaves the template. `fault` is what a person should know, or "": it is set when
-    the model fails by itself (not for lack of time) and cleared by the next good answer.
+    the model fails, or is late several times in a row, and cleared by its next answer. `counters`
+    count attempts of the language model and how they ended. `explain` and `probe` are for one
+    thread at a time; `template` is for any.
     """
 
     def __init__(self, engine: Engine | None, context: LineContext, clock: Clock, *, fault: str = "") -> None:
@@ -29,89 +36,121 @@ class Explainer:
         self._context = context
         self._clock = clock
         self._usual_ns = 0.0
-        self.fault = fault
-        self.counters: dict[str, float] = dict.fromkeys(
-            ("llm", "template", "late", "refused", "retried", "failed", "skipped"), 0.0
-        )
+        self._late_in_a_row = 0
+        self.fault = fault + _ONLY_TEMPLATE if fault else ""
+        names = ("asked", "written", "refused", "late", "failed", "skipped")
+        self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a language model at all."""
+        return self._engine is not None
 
     def explain(self, record: VerdictRecord, deadline_ns: int) -> Explanation:
         """Return an explanation of `record` by `deadline_ns` (CLOCK_MONOTONIC).
 
-        `latency_ms` counts from the call. One that comes too late already gets the template.
+        `latency_ms` counts from the call. When the model is wrong it is told so and asked once
+        more, if there is time; after that, and when it is late, the text is the template's.
         """
         started_ns = self._clock.now_ns()
         facts = gather(record, self._context)
         causes = rank_causes(facts)
-        worded = self._ask(facts, causes, started_ns, deadline_ns)
-        source = ExplanationSource.TEMPLATE if worded is None else ExplanationSource.LLM
-        if worded is None:
-            worded = word(facts, causes[0])
-        self.counters["template" if source is ExplanationSource.TEMPLATE else "llm"] += 1
-        by_model = source is ExplanationSource.LLM and self._engine is not None
+        written = self._write(facts, causes, started_ns, deadline_ns)
+        return self._explanation(record, written, word(facts, causes[0]), started_ns)
+
+    def template(self, record: VerdictRecord) -> Explanation:
+        """Return the template's explanation, within a millisecond or two."""
+        started_ns = self._clock.now_ns()
+        facts = gather(record, self._context)
+        return self._explanation(record, None, word(facts, rank_causes(facts)[0]), started_ns)
+
+    def probe(self, deadline_ns: int) -> bool:
+        """Return whether the model really writes an answer that passes the check, by `deadline_ns`.
+
+        The first call also fills the engine's cache with the constant part of the prompt, which
+        takes longer than any later answer and so says nothing of the usual time.
+        """
+        explanation = self.explain(PROBE, deadline_ns)
+        self._usual_ns = 0.0
+        answered = explanation.source is ExplanationSource.LLM
+        if self.has_model and not answered and not self.fault:
+            self.fault = f"the language model does not pass the probe (late, or not faithful){_ONLY_TEMPLATE}"
+        return answered
+
+    def close(self) -> None:
+        """Free the model. `explain` gives the template afterwards."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _explanation(
+        self, record: VerdictRecord, written: Worded | None, template: Worded, started_ns: int
+    ) -> Explanation:
+        worded = written or template
+        engine = self._engine if written else None
         return Explanation(
             verdict_id=record.verdict.verdict_id,
             part_id=record.verdict.part_id,
             text=worded.text,
             cause=worded.cause,
             recommended_action=worded.recommended_action,
-            source=source,
+            source=ExplanationSource.LLM if engine else ExplanationSource.TEMPLATE,
             cited=tuple(str(fact_id) for fact_id in worded.cited),
-            model_sha256=self._engine.model_sha256 if by_model and self._engine else "",
+            model_sha256=engine.model_sha256 if engine else "",
             latency_ms=(self._clock.now_ns() - started_ns) / NS_PER_MS,
         )
 
-    def template(self, record: VerdictRecord) -> Explanation:
-        """Return the template's explanation at once, for a verdict that the model has no time for."""
-        return self.explain(record, deadline_ns=0)
-
-    def probe(self, record: VerdictRecord, deadline_ns: int) -> bool:
-        """Return whether the model really writes an answer that passes the check, by `deadline_ns`.
-
-        Also fills the engine's cache with the constant part of the prompt.
-        """
-        before = self._usual_ns
-        self._usual_ns = 0.0
-        explained = self.explain(record, deadline_ns)
-        self._usual_ns = self._usual_ns or before
-        return explained.source is ExplanationSource.LLM
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-
-    def _ask(self, facts: Facts, causes: tuple[Cause, ...], now_ns: int, deadline_ns: int) -> Worded | None:
-        if self._engine is None or deadline_ns <= now_ns:
+    def _write(self, facts: Facts, causes: tuple[Cause, ...], now_ns: int, deadline_ns: int) -> Worded | None:
+        if self._engine is None:
             return None
-        if deadline_ns - now_ns < _SKIP_BELOW * self._usual_ns:
+        if deadline_ns - now_ns <= _SKIP_BELOW * self._usual_ns:
             self._usual_ns *= _FORGET
             self.counters["skipped"] += 1
             return None
-        prompt, schema = build(facts, causes), schema_for(facts, causes)
         try:
-            answer = self._complete(self._engine, prompt, schema, deadline_ns)
-            try:
-                return check(answer, facts, causes)
-            except DataError as problem:
-                self.counters["refused"] += 1
-                if deadline_ns - self._clock.now_ns() < self._usual_ns:
-                    return None
-                self.counters["retried"] += 1
-                again = retry(prompt, answer, str(problem))
-            return check(self._complete(self._engine, again, schema, deadline_ns), facts, causes)
+            written = self._checked(self._engine, facts, causes, deadline_ns)
         except DeadlineError:
-            self.counters["late"] += 1
             self._usual_ns = max(self._usual_ns, float(self._clock.now_ns() - now_ns))
+            self._late()
         except ModelError as error:
             self.counters["failed"] += 1
-            self.fault = f"{error}; explanations come from the template"
-        except DataError:
-            self.counters["refused"] += 1
+            self.fault = f"{error}{_ONLY_TEMPLATE}"
+        else:
+            return written
+        return None
+
+    def _checked(
+        self, engine: Engine, facts: Facts, causes: tuple[Cause, ...], deadline_ns: int
+    ) -> Worded | None:
+        prompt, schema = build(facts, causes), schema_for(facts, causes)
+        for attempt in (1, 2):
+            answer = self._complete(engine, prompt, schema, deadline_ns)
+            try:
+                written = check(answer, facts, causes)
+            except DataError as problem:
+                self.counters["refused"] += 1
+                if attempt == 1 and deadline_ns - self._clock.now_ns() > self._usual_ns:
+                    prompt = retry(prompt, answer, str(problem))
+                    continue
+                return None
+            self.counters["written"] += 1
+            return written
         return None
 
     def _complete(self, engine: Engine, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
         started_ns = self._clock.now_ns()
+        self.counters["asked"] += 1
         answer = engine.complete(prompt, schema, deadline_ns)
         took_ns = float(self._clock.now_ns() - started_ns)
-        self._usual_ns = took_ns if not self._usual_ns else (3 * self._usual_ns + took_ns) / 4
+        self._usual_ns = (3 * self._usual_ns + took_ns) / 4 if self._usual_ns else took_ns
+        self._late_in_a_row = 0
         self.fault = ""
         return answer
+
+    def _late(self) -> None:
+        self.counters["late"] += 1
+        self._late_in_a_row += 1
+        if self._late_in_a_row >= _LATE_IN_A_ROW:
+            self.fault = (
+                f"the language model was late {self._late_in_a_row} times in a row; leave it a core "
+                f"of its own, or raise explainer.deadline_s{_ONLY_TEMPLATE}"
+            )

@@ -19,15 +19,15 @@ HEDGES = words(
 )
 """Judgements of degree and of certainty. Facts carry numbers instead."""
 
-OPPOSITES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
-    (
-        words("above over exceeds exceeded exceeding higher high greater more"),
-        words("below under lower low less fewer beneath"),
-    ),
+ABOVE = words("above over exceeds exceeded exceeding higher greater more")
+BELOW = words("below under beneath less fewer")
+"""Words of comparison; the number that follows is what is compared with."""
+
+PLACES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     (words("left"), words("right")),
     (words("upper top"), words("lower bottom")),
 )
-"""Pairs of senses: one may not be said when the facts say only the other."""
+"""Pairs of places: one may not be said when the facts say only the other."""
 
 TECHNICAL = words(
     """

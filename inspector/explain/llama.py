@@ -186,5 +186,8 @@ class LlamaEngine:
             return False
 
         if not request.cancelled:
-            server.handle_chat_completions(request.body, on_chunk)
+            try:
+                server.handle_chat_completions(request.body, on_chunk)
+            except (RuntimeError, ValueError) as error:  # what Cython makes of C++ exceptions
+                request.error = str(error)
         request.done.set()

@@ -11,7 +11,7 @@ import unicodedata
 from decimal import Decimal
 
 MAX_NAME = 40
-MAX_PHRASE = 60
+MAX_PHRASE = 120
 
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 _NOT_IN_PHRASE = re.compile(r"[^A-Za-z0-9 .,/%<>=+_-]+")

@@ -22,31 +22,32 @@ class Turn:
 Prompt = tuple[Turn, ...]
 
 _SYSTEM = (
-    "You explain decisions of an inspection line to an operator. Write one or two short plain "
-    "sentences from the numbered facts and the given cause. Say what was decided and what was "
-    "found. Name every ABNORMAL sensor with its value and every defect. Copy names, numbers and "
-    "units exactly as they stand. Add nothing that the facts do not say. "
+    "You explain decisions of an inspection line to an operator. Write one short plain sentence, "
+    "two at most, from the numbered facts and the given cause. Begin with the decision as it "
+    "stands in fact 1. Then say why: name every ABNORMAL sensor with its value, every defect and "
+    "where it is, and everything that is missing. Copy names, numbers and units exactly. "
+    "Add nothing that the facts do not say. "
     'Answer as JSON: {"cause":number,"text":"...","cited":[fact numbers]}.'
 )
 
 # Names and numbers of the examples differ from what lines use, so that one that leaks is caught.
 _EXAMPLES = (
     (
-        "1. part A17: action REJECT, defect probability 0.88, confidence 0.88 is above the 0.75 "
-        "needed\n"
+        "1. Part A17 was rejected: defect probability 0.88, above the 0.75 needed\n"
         "2. cam_top: burr, score 0.86, lower left of the image, 31 x 12 px\n"
-        "3. spindle_load (load): 91 %, ABNORMAL, above 85 %\n"
+        "3. spindle_load (load): 91 %, ABNORMAL, above its warn limit 85 %\n"
         "4. within limits: coolant 3.1 bar\n"
-        "Cause 1: spindle_load at 91 %, above 85 %, at the same time as burr",
+        "Cause 1: spindle_load abnormal at the same time as burr",
         '{"cause":1,"text":"Part A17 was rejected because cam_top found a burr at the lower left '
-        'of the image while spindle_load was at 91 %, above 85 %.","cited":[1,2,3]}',
+        'of the image while spindle_load was at 91 %, above its warn limit of 85 %.",'
+        '"cited":[1,2,3]}',
     ),
     (
-        "1. part A18: action HOLD\n"
+        "1. Part A18 was held for review as the failsafe action: nothing is known of a defect\n"
         "2. within limits: coolant 3.2 bar\n"
         "3. no data from vision.cam_top\n"
-        "Cause 1: no data came from vision.cam_top in time",
-        '{"cause":1,"text":"Part A18 was held for review because no data came from '
+        "Cause 1: no usable data came from vision.cam_top in time",
+        '{"cause":1,"text":"Part A18 was held for review because no usable data came from '
         'vision.cam_top in time.","cited":[1,3]}',
     ),
 )
@@ -60,7 +61,7 @@ CONSTANT: Prompt = (
 def build(facts: Facts, causes: tuple[Cause, ...]) -> Prompt:
     """Return the prompt for `facts`. Every name in it has been through `names`."""
     lines = [f"{fact.id}. {fact.text}" for fact in facts.facts]
-    lines += [f"Cause {number}: {cause.text}" for number, cause in enumerate(causes, 1)]
+    lines += [f"Cause {number}: {cause.brief}" for number, cause in enumerate(causes, 1)]
     return (*CONSTANT, Turn("user", "\n".join(lines)))
 
 

@@ -6,19 +6,11 @@ Pure.
 from dataclasses import dataclass
 
 from inspector.explain.causes import Cause, CauseCode
-from inspector.explain.facts import Fact, Facts
-from inspector.types import Action, ReasonCode
+from inspector.explain.facts import Fact, FactKind, Facts
 
-MAX_TEXT = 600
-MAX_CAUSE = 300
-MAX_ACTION = 300
-
-_ACTION_WORDS = {
-    Action.STOP: "The line was stopped",
-    Action.REJECT: "rejected",
-    Action.PASS: "passed",
-    Action.HOLD: "held for review",
-}
+MAX_TEXT = 900
+MAX_CAUSE = 400
+MAX_ACTION = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +33,8 @@ def shorten(text: str, limit: int) -> str:
 def word(facts: Facts, cause: Cause) -> Worded:
     """Return the template's explanation of `facts` by `cause`."""
     used = [fact for fact in facts.facts if _matters(fact, cause)]
-    sentences = [_opening(facts)]
-    sentences += [_sentence(fact) for fact in used if fact.kind != "decision"]
     return Worded(
-        text=shorten(" ".join(sentences), MAX_TEXT),
+        text=shorten(" ".join(_sentence(fact) for fact in used), MAX_TEXT),
         cause=shorten(cause.text, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=tuple(fact.id for fact in used),
@@ -52,37 +42,30 @@ def word(facts: Facts, cause: Cause) -> Worded:
 
 
 def _matters(fact: Fact, cause: Cause) -> bool:
-    if fact.kind == "normal":
-        return cause.code in (CauseCode.DEFECT_ONLY, CauseCode.SURFACE)
-    if cause.code is CauseCode.EMERGENCY:
-        return fact.kind in ("decision", "sensor")
-    if cause.code in (CauseCode.LATCHED, CauseCode.TRIGGER_LATE):
-        return fact.kind == "decision"
+    match cause.code:
+        case CauseCode.EMERGENCY:
+            return fact.kind in (FactKind.DECISION, FactKind.ABNORMAL)
+        case CauseCode.LATCHED | CauseCode.TRIGGER_LATE:
+            return fact.kind is FactKind.DECISION
     return True
 
 
 def _sentence(fact: Fact) -> str:
-    return f"{fact.text[0].upper()}{fact.text[1:]}." if fact.kind == "normal" else f"{fact.text}."
+    text = fact.text
+    match fact.kind:
+        case FactKind.DECISION:
+            text = text.replace(": defect probability", " with defect probability", 1)
+        case FactKind.VISION:
+            camera, _, rest = text.partition(": ")
+            text = f"Camera {camera} saw {_article(rest)}" if fact.names[1:] else f"Camera {camera}: {rest}"
+        case FactKind.ABNORMAL:
+            text = f"Sensor {text.replace('ABNORMAL', 'abnormal')}"
+        case FactKind.NORMAL:
+            text = f"Sensors {text}"
+        case FactKind.MISSING:
+            text = f"Camera {text}" if text.startswith(f"{fact.names[0]}:") else f"There is {text}"
+    return f"{text}."
 
 
-def _opening(facts: Facts) -> str:
-    verdict = facts.verdict
-    decision = facts.facts[0]
-    part = f"Part {decision.names[0]}" if decision.names else "The part"
-    done = _ACTION_WORDS[verdict.action]
-    if verdict.action is Action.STOP:
-        where = f" at part {decision.names[0]}" if decision.names else ""
-        why = {
-            ReasonCode.EMERGENCY: "because of an emergency",
-            ReasonCode.LATCHED: "because an earlier emergency has not been reset",
-        }.get(verdict.reason_code, "")
-        return f"{done}{where} {why}".rstrip() + "."
-    if verdict.reason_code is ReasonCode.TRIGGER_LATE:
-        return f"{part} was {done} because its trigger came after the deadline."
-    measured = decision.text.partition(", ")[2]
-    measured = f": {measured}" if measured else ""
-    if verdict.reason_code is ReasonCode.EVIDENCE_MISSING:
-        return f"{part} was {done} because evidence is missing{measured}."
-    if verdict.reason_code is ReasonCode.LOW_CONFIDENCE:
-        return f"{part} was {done} because the evidence is not clear{measured}."
-    return f"{part} was {done}{measured}."
+def _article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

@@ -1,0 +1,75 @@
+"""Evidence and verdict to numbered facts. Pure."""
+
+from inspector.explain.draft import Draft
+from inspector.explain.facts import DONE, Fact, FactKind, Facts, LineContext, Quantity
+from inspector.explain.names import number, safe_name, safe_phrase
+from inspector.explain.seen import labels_and_cameras, vision_facts
+from inspector.explain.sensed import abnormal_fact, describe, normal_fact, rank_abnormal
+from inspector.types import Action, ReasonCode, Verdict, VerdictRecord
+
+MAX_MISSING = 4
+
+
+def gather(record: VerdictRecord, context: LineContext) -> Facts:
+    """Return the facts of `record`, the decision first."""
+    verdict, evidence = record.verdict, record.evidence
+    labels, cameras = labels_and_cameras(evidence)
+    abnormal = rank_abnormal(evidence, verdict)
+    everything_missing = dict.fromkeys(verdict.missing + evidence.missing)
+    missing = tuple(safe_name(name) for name in everything_missing)[:MAX_MISSING]
+    # An outage is the arbiter's word in `cause` for a service that was down, "camera.cam1 down".
+    outage = safe_phrase(verdict.cause) if verdict.cause.endswith(" down") else ""
+    drafts = [_decision(verdict, context), *vision_facts(evidence, context)]
+    drafts += [abnormal_fact(event, context) for event in abnormal]
+    drafts += normal_fact(evidence, abnormal)
+    if missing:
+        text = f"no data from {', '.join(missing)}" + (f", {outage}" if outage else "")
+        service = (safe_name(outage.removesuffix(" down")),) if outage else ()
+        drafts.append(Draft(FactKind.MISSING, text, names=(*missing, *service)))
+    return Facts(
+        verdict=verdict,
+        opening=_opening(verdict),
+        facts=tuple(
+            Fact(id=n, kind=draft.kind, text=draft.text, quantities=draft.quantities, names=draft.names)
+            for n, draft in enumerate(drafts, 1)
+        ),
+        labels=labels,
+        cameras=cameras,
+        abnormal=tuple(describe(event, context) for event in abnormal),
+        missing=missing,
+        outage=outage,
+    )
+
+
+def _opening(verdict: Verdict) -> str:
+    part = safe_name(verdict.part_id) if verdict.part_id else ""
+    if verdict.action is Action.STOP:
+        return f"The line {DONE[Action.STOP]}" + (f" at part {part}" if part else "")
+    return f"{f'Part {part}' if part else 'The part'} {DONE[verdict.action]}"
+
+
+def _decision(verdict: Verdict, context: LineContext) -> Draft:
+    text = _opening(verdict)
+    names = (safe_name(verdict.part_id),) if verdict.part_id else ()
+    match verdict.reason_code:
+        case ReasonCode.EMERGENCY:
+            return Draft(FactKind.DECISION, f"{text}: emergency", names=names)
+        case ReasonCode.LATCHED:
+            return Draft(FactKind.DECISION, f"{text}: an earlier emergency is not reset", names=names)
+        case ReasonCode.TRIGGER_LATE:
+            return Draft(FactKind.DECISION, f"{text}: its trigger came after the deadline", names=names)
+    if verdict.failsafe:
+        text += " as the failsafe action"
+    if verdict.p_defect is None:
+        return Draft(FactKind.DECISION, f"{text}: nothing is known of a defect", names=names)
+    p_defect, confidence = number(verdict.p_defect, 2), number(verdict.confidence, 2)
+    said, quantities = f"defect probability {p_defect}", [Quantity(p_defect)]
+    if confidence != p_defect:
+        said += f", confidence {confidence}"
+        quantities.append(Quantity(confidence))
+    if verdict.reason_code is not ReasonCode.EVIDENCE_MISSING:
+        needed = number(context.confirm_confidence)
+        over = verdict.confidence > context.confirm_confidence
+        said += f", {'above' if over else 'not above'} the {needed} needed"
+        quantities.append(Quantity(needed))
+    return Draft(FactKind.DECISION, f"{text}: {said}", tuple(quantities), names)

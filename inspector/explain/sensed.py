@@ -1,0 +1,92 @@
+"""What the sensors measured, as facts. Pure."""
+
+import re
+
+from inspector.explain.draft import Draft
+from inspector.explain.facts import AbnormalSensor, FactKind, LineContext, Quantity
+from inspector.explain.names import number, safe_name, safe_phrase, safe_unit
+from inspector.types import PartEvidence, Quality, SensorEvent, Verdict
+
+MAX_ABNORMAL = 3
+MAX_NORMAL = 3
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.-])-?\d+(?:\.\d+)?")
+
+
+def rank_abnormal(evidence: PartEvidence, verdict: Verdict) -> tuple[SensorEvent, ...]:
+    """Return the sensors beyond a limit by their worst event, at most MAX_ABNORMAL.
+
+    The one that the verdict names comes first, then by urgency, by what it says of a defect, and
+    by nearness to the trigger.
+    """
+    worst: dict[str, SensorEvent] = {}
+    for event in sorted(evidence.events, key=lambda event: _rank(event, evidence.trigger_ns)):
+        if event.quality is Quality.BAD:
+            continue
+        if event.abnormal is not None or event.sensor_id == verdict.cause:
+            worst.setdefault(event.sensor_id, event)
+    first = sorted(worst.values(), key=lambda event: event.sensor_id != verdict.cause)
+    return tuple(first[:MAX_ABNORMAL])
+
+
+def _rank(event: SensorEvent, trigger_ns: int) -> tuple[float, float, int, str]:
+    p_defect = 0.5 if event.p_defect is None else event.p_defect
+    return (-event.urgency, -p_defect, abs(event.observed_ns - trigger_ns), event.sensor_id)
+
+
+def describe(event: SensorEvent, context: LineContext) -> AbnormalSensor:
+    """Return the event in safe words, the limit that it broke without its value said twice."""
+    limit = safe_phrase(event.abnormal or "")
+    reading = f"{event.value:g} {event.unit}".strip()
+    before, _, after = limit.partition(", ")
+    if after and before.endswith(safe_phrase(reading)):
+        limit = after
+    if not limit and event.urgency > context.emergency_urgency:
+        limit = (
+            f"urgency {number(event.urgency, 2)}, above the emergency limit "
+            f"{number(context.emergency_urgency, 2)}"
+        )
+    return AbnormalSensor(name=safe_name(event.sensor_id), value=_value(event), limit=limit)
+
+
+def abnormal_fact(event: SensorEvent, context: LineContext) -> Draft:
+    """Return the fact about one sensor beyond a limit."""
+    sensor, unit, kind = describe(event, context), safe_unit(event.unit), safe_name(event.kind)
+    limits = tuple(Quantity(found, unit) for found in _NUMBER.findall(sensor.limit))
+    text = f"{sensor.name} ({kind}): {sensor.value}, ABNORMAL"
+    return Draft(
+        FactKind.ABNORMAL,
+        f"{text}, {sensor.limit}" if sensor.limit else text,
+        (Quantity(_number(event), unit), *limits),
+        (sensor.name, kind),
+    )
+
+
+def normal_fact(evidence: PartEvidence, abnormal: tuple[SensorEvent, ...]) -> list[Draft]:
+    """Return one fact about the sensors that have limits and kept them; none when there are none."""
+    beyond = {event.sensor_id for event in abnormal}
+    latest = {
+        event.sensor_id: event
+        for event in sorted(evidence.events, key=lambda event: event.observed_ns)
+        if event.p_defect is not None and event.abnormal is None and event.quality is not Quality.BAD
+    }
+    kept = [latest[sensor_id] for sensor_id in sorted(latest) if sensor_id not in beyond]
+    shown = kept[:MAX_NORMAL]
+    if not shown:
+        return []
+    told = "; ".join(f"{safe_name(event.sensor_id)} {_value(event)}" for event in shown)
+    return [
+        Draft(
+            FactKind.NORMAL,
+            f"within limits: {told}",
+            tuple(Quantity(_number(event), safe_unit(event.unit)) for event in shown),
+            tuple(safe_name(event.sensor_id) for event in shown),
+        )
+    ]
+
+
+def _number(event: SensorEvent) -> str:
+    return number(event.value, 6)
+
+
+def _value(event: SensorEvent) -> str:
+    return f"{_number(event)} {safe_unit(event.unit)}".strip()
