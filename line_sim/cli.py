@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from inspector.errors import ConfigError, InspectorError
+from line_sim.camera.command import camera_command
 from line_sim.line import RunSettings
 from line_sim.mqtt_link import Broker, parse_address
 from line_sim.render_command import prepare_folder, render_parts
@@ -147,6 +148,9 @@ def run(
     result = run_line(options)
     print_summary(result, Console(stderr=True))
     raise typer.Exit(result.exit_status)
+
+
+app.command("camera")(camera_command)
 
 
 def main() -> None:

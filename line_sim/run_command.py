@@ -5,7 +5,7 @@ import queue
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -160,6 +160,7 @@ def run_line(options: RunOptions) -> RunResult:
                     clock=clock,
                 )
                 result = RunResult(*line.run())
+                log.emit("camera", {**asdict(camera.statistics), "alive": camera.alive})
             finally:
                 link.stop()
         summary: Fields = {**result.score.as_dict(), "interrupted": result.interrupted}
