@@ -71,5 +71,5 @@ case "$llm" in
 esac
 [ "$purpose" = test ] && [ "$llm" != none ] && models=smollm2-135m
 for model in $models; do
-    "$venv/bin/inspector" models pull "$model" --quiet-if-present
+    "$venv/bin/inspector" models pull "$model"
 done

@@ -18,7 +18,8 @@ class PrivateBroker:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             raise ConfigError(
-                "mosquitto is not installed: `apt-get install mosquitto`, or name a broker with --broker HOST:PORT"
+                "mosquitto is not installed: `apt-get install mosquitto`, "
+                "or name a broker with --broker HOST:PORT"
             )
         self.port = _free_port()
         self._config = folder / "mosquitto.conf"

@@ -12,17 +12,16 @@ _LLM = {"default": "qwen2.5-coder-1.5b", "small": "smollm2-135m", "none": "none"
 
 
 def demo(
+    *,
     parts: Annotated[
-        int | None, typer.Option(help="How many parts; else the scenario's number.", min=1)
+        int | None, typer.Option(help="How many parts; else as the scenario says.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other parts.")] = 1,
     scenario: Annotated[str, typer.Option(help="A scenario's name, or a YAML file.")] = "default",
     fast: Annotated[
         bool, typer.Option("--fast/--realtime", help="As fast as verdicts come, or at the belt's speed.")
     ] = False,
-    llm: Annotated[
-        str, typer.Option(help="default, small, none, or the name or file of a model.")
-    ] = "default",
+    llm: Annotated[str, typer.Option(help="default, small, none, or a model's name or file.")] = "default",
     model: Annotated[
         Path | None, typer.Option(help="A model folder from `inspector teach`; else the demo's own.")
     ] = None,
@@ -34,9 +33,7 @@ def demo(
         str | None, typer.Option(help="HOST:PORT of an MQTT broker; else a private one on loopback.")
     ] = None,
     linger: Annotated[float, typer.Option(help="Seconds to wait for the last explanations.", min=0)] = 60.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The summary as one JSON object, last line.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Summary as one JSON object, last line.")] = False,
 ) -> None:
     """Run the whole cell against a simulated line, and score it.
 
@@ -48,7 +45,8 @@ def demo(
 
       inspector demo --scenario photos.yaml --teach photos/train_good
     """
-    from inspector.services.demo import DemoOptions, run_demo  # noqa: PLC0415  start-up time of the other commands
+    # Imported here, so that the other commands start quickly.
+    from inspector.services.demo import DemoOptions, run_demo  # noqa: PLC0415
     from inspector.services.demo_teach import taught  # noqa: PLC0415
     from inspector.services.demo_view import DemoView  # noqa: PLC0415
 

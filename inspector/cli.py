@@ -1,0 +1,57 @@
+"""The `inspector` command. Each package brings its own commands; this file only names them."""
+
+import sys
+
+import typer
+
+from inspector import __version__
+from inspector.camera.commands import app as camera_app
+from inspector.detect.commands import teach
+from inspector.errors import ConfigError, InspectorError
+from inspector.explain.commands import app as models_app
+from inspector.services.commands import check, demo, run
+from inspector.store.commands import replay, sessions
+
+app = typer.Typer(
+    name="inspector",
+    help="A visual inspection cell: GigE Vision frames in, verdicts with explanations over MQTT out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(run)
+app.command()(check)
+app.command()(teach)
+app.command()(replay)
+app.command()(sessions)
+app.add_typer(camera_app, name="camera")
+app.add_typer(models_app, name="models")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error, 2)
+    except InspectorError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: InspectorError, status: int) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
