@@ -148,10 +148,10 @@ class ScriptedCell:
             self.state()
         if leaf == "trigger" and "part_id" in data:
             self.answer(self, data)
-        if leaf == "sensor/estop" and data.get("urgency", 0) > 0.8 and not self.latched:
+        if leaf == "sensor/estop1" and data.get("urgency", 0) > 0.8 and not self.latched:
             self.latched = True
             self.state()
-            self.verdict("", "STOP", reason="EMERGENCY", cause="estop")
+            self.verdict("", "STOP", reason="EMERGENCY", cause="estop1")
 
 
 def _command(port: int, camera_address: str, *extra: str) -> list[str]:
@@ -208,7 +208,7 @@ def test_each_part_has_one_reading_of_each_sensor_just_before_it(broker: int, ca
         done, _ = _run(broker, camera_address, "--scenario", "accuracy", "--parts", "8", "--realtime")
         heard = cell.heard
     assert done.returncode == 0, done.stderr
-    for sensor in ("vibration", "temperature", "gripper_force"):
+    for sensor in ("vibration1", "temperature1", "gripper1"):
         readings = heard[f"sensor/{sensor}"]
         assert [r["seq"] for r in readings] == list(range(1, len(readings) + 1))
         for trigger in heard["trigger"]:
@@ -292,7 +292,7 @@ def test_line_side_faults_reach_the_broker_as_described(broker: int, camera_addr
 
         cell.answer = once
         done, events = _run(broker, camera_address, "--scenario", "faults", "--parts", "24", "--fast")
-        triggers, gripper = cell.heard["trigger"], cell.heard["sensor/gripper_force"]
+        triggers, gripper = cell.heard["trigger"], cell.heard["sensor/gripper1"]
     assert done.returncode == 0, done.stderr
     assert sum("part_id" not in t for t in triggers) == 1
     assert [t["part_id"] for t in triggers if "part_id" in t].count("P000018") == 2
