@@ -9,7 +9,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
 
 from inspector.errors import DataError
 
@@ -81,6 +83,21 @@ class Key:
         if self.maximum is not None and value > self.maximum:
             raise RefusedError("range", f"{self.name} is above {self.maximum:g}")
 
+    def annotation(self) -> Any:
+        """Return this key as a msgspec type that accepts nothing that `check` would refuse."""
+        if self.one_of:
+            return Literal[tuple(str(value) for value in self.one_of)]
+        if self.type == "string":
+            return Annotated[str, msgspec.Meta(min_length=self.min_length, max_length=self.max_length)]
+        if self.type == "boolean":
+            return bool if self.always is None else Literal[self.always]
+        lowest = -MAX_INT if self.minimum is None else self.minimum
+        highest = MAX_INT if self.maximum is None else self.maximum
+        if self.type == "integer":
+            return Annotated[int, msgspec.Meta(ge=int(lowest), le=int(highest))]
+        # NaN and infinity fail both comparisons.
+        return Annotated[float, msgspec.Meta(ge=float(lowest), le=float(highest))]
+
     def json_schema(self) -> dict[str, object]:
         """Return this key as a JSON Schema property."""
         out: dict[str, object] = {"type": self.type, "description": self.about}
@@ -109,6 +126,9 @@ class Schema:
         self.keys = keys
         self._by_name = {key.name: key for key in keys}
         self._required = frozenset(key.name for key in keys if key.required)
+        self._struct = msgspec.defstruct(
+            name, [(key.name, key.annotation()) for key in keys], forbid_unknown_fields=True
+        )
 
     def check(self, values: Mapping[str, object]) -> None:
         """Raise `RefusedError` for a key too many, a key missing, a wrong type or a value out of bounds.
@@ -143,15 +163,31 @@ class Schema:
         return values
 
     def encode(self, values: Mapping[str, Scalar]) -> bytes:
-        """Check and write one payload for the outside: compact, ASCII, in the order given.
+        """Check and write one payload for the outside: compact, ASCII, in the order of the keys.
 
         Raises `RefusedError` when it breaks the schema or is too long.
         """
-        self.check(values)
-        payload = json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii")
+        payload = self._encode_fast(values)
+        if payload is None:
+            self.check(values)
+            ordered = {key.name: values[key.name] for key in self.keys if key.name in values}
+            text = json.dumps(ordered, separators=(",", ":"), allow_nan=False)
+            payload = text.encode("ascii")
         if len(payload) > self.max_bytes:
             raise RefusedError("size", f"{len(payload)} bytes, at most {self.max_bytes} may be sent")
         return payload
+
+    def _encode_fast(self, values: Mapping[str, Scalar]) -> bytes | None:
+        """Check and write in one go in C; None when something needs a closer look.
+
+        A verdict is on its way here. From cold caches `check` in Python costs 0.1 ms.
+        """
+        try:
+            payload = msgspec.json.encode(msgspec.convert(values, self._struct))
+        except (msgspec.ValidationError, UnicodeError):
+            return None
+        # A backslash escapes what may not be printable.
+        return payload if payload.isascii() and b"\\" not in payload else None
 
     def json_schema(self) -> dict[str, object]:
         """Return the whole as a JSON Schema document."""

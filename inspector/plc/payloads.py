@@ -29,7 +29,7 @@ _ASCII = str.maketrans(
 def verdict_payload(verdict: Verdict, latency_ms: float, utc_offset_ns: int) -> bytes:
     """Return the verdict as at most 512 bytes. `latency_ms` is -1 when there was no frame.
 
-    When a long part id leaves too little room, `missing` and then `cause` are shortened.
+    When long names leave too little room, `missing` is shortened, and `cause` if need be.
     Raises InvariantError when the verdict contradicts itself.
     """
     values: dict[str, Scalar] = {
@@ -54,12 +54,15 @@ def verdict_payload(verdict: Verdict, latency_ms: float, utc_offset_ns: int) -> 
         "ng": verdict.action is Action.REJECT,
         "ready": True,
     }
-    excess = _size(values) - VERDICT.max_bytes
-    if excess > 0:
-        values["missing"] = _join(verdict.missing, max(0, 64 - excess))
-        excess = _size(values) - VERDICT.max_bytes
-    if excess > 0:
-        values["cause"] = _text(verdict.cause, max(0, 64 - excess))
+    try:
+        return VERDICT.encode(values)
+    except RefusedError as refused:
+        if refused.reason != "size":
+            raise _broken(VERDICT, refused) from refused
+    values["missing"] = ""
+    room = VERDICT.max_bytes - _size(values)
+    values["missing"] = _join(verdict.missing, min(64, max(0, room)))
+    values["cause"] = _text(verdict.cause, max(0, len(str(values["cause"])) + min(0, room)))
     return _encode(VERDICT, values)
 
 
@@ -139,7 +142,11 @@ def _encode(schema: Schema, values: dict[str, Scalar]) -> bytes:
     try:
         return schema.encode(values)
     except (RefusedError, ValueError) as error:
-        raise InvariantError(f"our own {schema.name} message breaks its schema: {error}") from error
+        raise _broken(schema, error) from error
+
+
+def _broken(schema: Schema, error: Exception) -> InvariantError:
+    return InvariantError(f"our own {schema.name} message breaks its schema: {error}")
 
 
 def _size(values: dict[str, Scalar]) -> int:
@@ -149,6 +156,8 @@ def _size(values: dict[str, Scalar]) -> int:
 
 def _text(text: str, length: int) -> str:
     """Printable ASCII on one line, cut to `length` with an ellipsis."""
+    if len(text) <= length and text.isascii() and text.isprintable():
+        return text
     line = " ".join(text.translate(_ASCII).split())
     plain = "".join(c if " " <= c <= "~" else "?" for c in line)
     if len(plain) <= length:

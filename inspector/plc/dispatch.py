@@ -1,0 +1,226 @@
+"""Carries messages from the outbox over the connection, and what became of them onto the disk.
+
+Runs in the caller's thread and never blocks.
+"""
+
+from collections.abc import Callable
+
+from inspector.clock import Clock
+from inspector.plc import payloads
+from inspector.plc.connection import Connection
+from inspector.plc.events import Acked, Connected, Lost, SubscriptionRefused
+from inspector.plc.fault_log import FaultLog
+from inspector.plc.outbox import Entry, Kind, Outbox
+from inspector.plc.outbox_file import End, OutboxFile, Put, to_entry, to_record
+from inspector.topics import MqttTopics
+from inspector.types import Delivery, DeliveryState
+
+KEPT_OUTSIDE = 2  # places of the broker's window for state and availability
+
+
+class Dispatcher:
+    """See the module. `on_connected` is called for each new connection, before anything is sent.
+
+    `deliveries` collects what became of verdicts; the owner takes them out.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: MqttTopics,
+        connection: Connection,
+        file: OutboxFile,
+        faults: FaultLog,
+        clock: Clock,
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._file = file
+        self._faults = faults
+        self._clock = clock
+        self._on_connection = on_connected
+        self._topic_of = {
+            Kind.VERDICT: topics.verdict,
+            Kind.UNDELIVERED: topics.undelivered,
+            Kind.EXPLANATION: topics.explanation,
+            Kind.FAULT: topics.fault,
+        }
+        self._generation = 0  # of the connection that we know of; 0: none
+        self._key_of: dict[int, int] = {}  # packet id to outbox key, of this connection
+        self._records: list[Put | End] = []
+        self.outbox = Outbox()
+        self.deliveries: list[Delivery] = []
+        self._next_key = self._load()
+
+    def put(
+        self,
+        kind: Kind,
+        payload: bytes,
+        *,
+        verdict_id: str = "",
+        part_id: str = "",
+        valid_until_ns: int | None = None,
+        urgent: bool = False,
+    ) -> None:
+        """Take one message; the next `advance` sends it if it can be sent."""
+        entry = Entry(
+            key=self._next_key,
+            kind=kind,
+            payload=payload,
+            verdict_id=verdict_id,
+            part_id=part_id,
+            valid_until_ns=valid_until_ns,
+            urgent=urgent,
+        )
+        self._next_key += 1
+        self._records.append(to_record(entry, self._utc_offset_ns()))
+        for dropped in self.outbox.put(entry):
+            self._close_entry(dropped)
+
+    def advance(self, next_beat_ns: int) -> None:
+        """Take in what the network thread told, send what can be sent, then have it written.
+
+        Wakes the owner at `next_beat_ns`, or before, when a validity ends.
+        """
+        for event in self._connection.drain():
+            match event:
+                case Connected():
+                    self._on_connected(event)
+                case Lost():
+                    self._on_lost(event)
+                case Acked():
+                    self._on_acked(event)
+                case SubscriptionRefused():
+                    self._faults.add("SUBSCRIBE_REFUSED", event.reason)
+        while self._step():
+            continue
+        # Only now, when everything is on the wire.
+        for record in self._records:
+            self._file.append(record)
+        self._records.clear()
+        if self._file.wants_compaction:
+            offset_ns = self._utc_offset_ns()
+            self._file.compact(to_record(entry, offset_ns) for entry in self.outbox.entries())
+        due_ns = self.outbox.next_due_ns()
+        self._connection.wake_at_ns = next_beat_ns if due_ns is None else min(due_ns, next_beat_ns)
+
+    def publish_now(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> bool:
+        """Send something that is worth nothing later, or drop it. Returns whether it was sent."""
+        if not self._generation:
+            return False
+        mid = self._connection.publish(self._generation, topic, payload, qos=qos, retain=retain)
+        return mid is not None
+
+    def on_plc_ack(self, verdict_id: str) -> None:
+        """The PLC has acted on this verdict."""
+        key, delivery = self.outbox.acknowledged(verdict_id, self._clock.now_ns())
+        if key is not None:
+            self._records.append(End(key=key, out=True))
+        if delivery is not None:
+            self.deliveries.append(delivery)
+
+    def _utc_offset_ns(self) -> int:
+        return self._clock.utc_ns() - self._clock.now_ns()
+
+    def _load(self) -> int:
+        """Take over what the last process left; returns the next free key."""
+        loaded = self._file.loaded
+        offset_ns = self._utc_offset_ns()
+        for record in loaded.entries:
+            self.outbox.put(to_entry(record, offset_ns))
+        for verdict_id, part_id in loaded.awaiting:
+            self.outbox.await_ack(verdict_id, part_id)
+        if loaded.corrupt_lines:
+            self._faults.add(
+                "OUTBOX_CORRUPT", f"{loaded.corrupt_lines} lines of the outbox were torn and skipped"
+            )
+        return loaded.next_key
+
+    def _step(self) -> bool:
+        """One round of the outbox; returns whether there must be another one."""
+        now_ns = self._clock.now_ns()
+        step = self.outbox.step(now_ns)
+        for entry in step.send:
+            if not self._publish_entry(entry, now_ns):
+                self._drop_connection()
+                break
+        for entry in step.expired:
+            self._close_entry(entry)
+        if step.cut:
+            self._connection.cut(self._generation)
+            self._drop_connection()
+        return step.cut or bool(step.expired)
+
+    def _publish_entry(self, entry: Entry, now_ns: int) -> bool:
+        until = entry.valid_until_ns
+        mid = self._connection.publish(
+            self._generation,
+            self._topic_of[entry.kind],
+            entry.payload,
+            expiry_s=None if until is None else payloads.expiry_s(until, now_ns),
+        )
+        if mid is None:
+            return False
+        self._key_of[mid] = entry.key
+        return True
+
+    def _drop_connection(self) -> None:
+        self._generation = 0
+        self._key_of.clear()
+        self.outbox.lost()
+
+    def _close_entry(self, entry: Entry) -> None:
+        """An entry ended without the broker having it; a verdict leaves a notice."""
+        self._records.append(End(key=entry.key, out=False))
+        if entry.kind is not Kind.VERDICT:
+            return
+        now_ns = self._clock.now_ns()
+        self.deliveries.append(
+            Delivery(
+                verdict_id=entry.verdict_id,
+                part_id=entry.part_id,
+                state=DeliveryState.UNDELIVERED,
+                at_ns=now_ns,
+            )
+        )
+        until_utc_ns = (entry.valid_until_ns or now_ns) + self._utc_offset_ns()
+        self.put(
+            Kind.UNDELIVERED,
+            payloads.undelivered_payload(entry.payload, until_utc_ns),
+            verdict_id=entry.verdict_id,
+            part_id=entry.part_id,
+        )
+
+    def _on_connected(self, event: Connected) -> None:
+        self._drop_connection()
+        self._generation = event.generation
+        self.outbox.connected(event.window - KEPT_OUTSIDE)
+        self._on_connection()
+
+    def _on_lost(self, event: Lost) -> None:
+        self._faults.add("BROKER_LOST", event.reason)
+        if event.generation == self._generation:
+            self._drop_connection()
+
+    def _on_acked(self, event: Acked) -> None:
+        if event.generation != self._generation:
+            return
+        key = self._key_of.pop(event.mid, None)
+        if key is None:
+            return
+        if event.taken:
+            delivery = self.outbox.delivered(key, self._clock.now_ns())
+            self._records.append(End(key=key, out=True))
+            if delivery is not None:
+                self.deliveries.append(delivery)
+                if event.reason == "No matching subscribers":
+                    self._faults.add(
+                        "NOBODY_LISTENS",
+                        f"nobody is subscribed to {self._topic_of[Kind.VERDICT]}; check the PLC",
+                    )
+            return
+        entry = self.outbox.refused(key)
+        if entry is not None:
+            topic = self._topic_of[entry.kind]
+            self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({event.reason}); check its ACL")
+            self._close_entry(entry)
