@@ -42,11 +42,14 @@ class ScanReport:
 def ends_properly(path: Path) -> bool:
     """Say whether the writer finished the file, by its closing magic bytes."""
     with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        if size < 2 * len(MCAP0_MAGIC):
-            return False
-        file.seek(size - len(MCAP0_MAGIC))
-        return file.read() == MCAP0_MAGIC
+        return _has_closing_magic(file, file.seek(0, io.SEEK_END))
+
+
+def _has_closing_magic(file: IO[bytes], size: int) -> bool:
+    if size < 2 * len(MCAP0_MAGIC):
+        return False
+    file.seek(size - len(MCAP0_MAGIC))
+    return file.read(len(MCAP0_MAGIC)) == MCAP0_MAGIC
 
 
 def scan(
@@ -107,10 +110,14 @@ class _Scan:
                 # Zeros: the file system kept the length of the file, but not its last contents.
                 self._damaged(body, "no record here, the rest cannot be read")
                 return
-            if pos > self._size or opcode == Opcode.DATA_END:
+            if opcode == Opcode.DATA_END:
                 return
+            if pos > self._size:
+                break
             yield body, opcode, length
             self._report.read_bytes = pos
+        if _has_closing_magic(self._file, self._size):  # else it was cut off, which is no damage
+            self._damaged(pos, "a record has a wrong length, the rest cannot be read")
 
     def _contents(self, pos: int, opcode: int, length: int) -> list[McapRecord]:
         if opcode not in (Opcode.CHUNK, Opcode.CHANNEL, Opcode.MESSAGE):
@@ -128,6 +135,8 @@ class _Scan:
             McapError,
             struct.error,
             ValueError,
+            OverflowError,  # a damaged length
+            MemoryError,
             RuntimeError,  # what lz4 raises for data that it cannot read
             zstandard.ZstdError,
         ) as exc:
