@@ -78,14 +78,22 @@ def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
 
 
 def build_client(
-    config: BrokerConfig, access: Access, protocol: MQTTProtocolVersion, client_id: str
+    config: BrokerConfig,
+    access: Access,
+    protocol: MQTTProtocolVersion,
+    client_id: str,
+    *,
+    persistent: bool,
 ) -> Client:
-    """Return an unconnected client without callbacks. It is driven by hand: no paho thread."""
+    """Return an unconnected client without callbacks. It is driven by hand: no paho thread.
+
+    `persistent` asks the broker to keep the session (MQTT 3.1.1; in 5 the expiry says so).
+    """
     five = protocol == MQTTv5
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        clean_session=None if five else False,
+        clean_session=None if five else not persistent,
         protocol=protocol,
         reconnect_on_failure=False,
     )

@@ -201,7 +201,7 @@ class Connection:
     def _session(self) -> str:
         """Connect, serve until the connection ends, and return why it ended."""
         protocol = self._choose_protocol()
-        client = build_client(self._config, self._access, protocol, self._config.client_id)
+        client = build_client(self._config, self._access, protocol, self._config.client_id, persistent=True)
         client.will_set(self._will[0], self._will[1], qos=1, retain=True)
         client.on_connect = self._handle_connect
         client.on_disconnect = self._handle_disconnect
