@@ -9,7 +9,7 @@ from inspector.errors import ConfigError
 from line_sim.camera.faults import FaultKnobs
 
 MIN_PACKET_BYTES = 576  # every IPv4 host takes a datagram of this size
-MAX_PACKET_BYTES = 16260  # GigE Vision caps the packet size below the largest jumbo frames
+MAX_PACKET_BYTES = 65532  # the register field has 16 bits, and sizes are multiples of 4
 MIN_RESEND_FRAMES = 16
 MAX_SENSOR_PX = 16384
 EXPOSURE_RANGE_US = (10.0, 1_000_000.0)

@@ -38,7 +38,7 @@ class ControlChannel:
         """Write CCP; return whether control was released by it."""
         if self.holder is not None and peer != self.holder:
             raise CommandRefusedError(Status.ACCESS_DENIED, "another application has control")
-        if value & ~(Privilege.EXCLUSIVE | Privilege.CONTROL):
+        if value & ~int(Privilege.EXCLUSIVE | Privilege.CONTROL):
             raise CommandRefusedError(Status.INVALID_PARAMETER, f"CCP has no value {value:#x}")
         released = self.holder is not None and value == 0
         self.privilege = Privilege(value)

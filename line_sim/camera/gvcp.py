@@ -106,6 +106,8 @@ def parse_command(datagram: bytes) -> Command:
         raise DataError(f"GVCP packet has key 0x{key:02x}, not 0x{_COMMAND_KEY:02x}")
     if length != len(datagram) - HEADER_BYTES:
         raise DataError(f"GVCP packet says {length} payload bytes, has {len(datagram) - 8}")
+    if code % 2:
+        raise DataError(f"GVCP packet with code 0x{code:04x}, which is that of an acknowledge")
     if request_id == 0:
         raise DataError("GVCP packet has request id 0, which the standard reserves")
     return Command(code=code, flags=flags, request_id=request_id, payload=datagram[HEADER_BYTES:])

@@ -110,7 +110,7 @@ def unavailable_packet(block_id: int, packet_id: int) -> bytes:
     return _HEADER.pack(Status.PACKET_UNAVAILABLE, block_id, (_FORMAT_PAYLOAD << 24) | packet_id)
 
 
-def test_packet(packet_size: int) -> bytes:
+def path_test_packet(packet_size: int) -> bytes:
     """Return a packet that fills `packet_size` on the wire, for finding the largest that passes."""
     header = _HEADER.pack(Status.SUCCESS, 0, _FORMAT_PAYLOAD << 24)
     return header.ljust(packet_size - IP_UDP_HEADER_BYTES, b"\0")

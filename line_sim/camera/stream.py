@@ -12,7 +12,7 @@ from inspector.errors import DeviceError
 from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.faults import FaultInjector, FaultKnobs
 from line_sim.camera.gvcp import ResendRequest
-from line_sim.camera.gvsp import Block, test_packet, unavailable_packet
+from line_sim.camera.gvsp import Block, path_test_packet, unavailable_packet
 from line_sim.camera.settings import StreamSettings
 from line_sim.camera.statistics import Counters
 from line_sim.camera.transmit import PacketIds, best_transmitter
@@ -119,7 +119,7 @@ class Stream:
         """Send one packet of the packet size, never in fragments: its arrival is the answer."""
         if settings.host_port:
             self._set_do_not_fragment(True)
-            self._send_one(test_packet(settings.packet_size), settings)
+            self._send_one(path_test_packet(settings.packet_size), settings)
 
     def _transmit(self, block: Block, packet_ids: PacketIds, settings: StreamSettings) -> int:
         with self._lock:
