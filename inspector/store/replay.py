@@ -35,7 +35,7 @@ class Decider(Protocol):
 class DeciderFactory(Protocol):
     """Makes the decider of one epoch from what was recorded as `arbiter_setup`."""
 
-    def __call__(self, setup: dict[str, Any], epoch: str) -> Decider: ...
+    def __call__(self, setup: dict[str, Any], epoch: str, /) -> Decider: ...
 
 
 @dataclass(frozen=True, slots=True)

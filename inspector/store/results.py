@@ -171,7 +171,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=2.0,
+        timeout=0.5,
         isolation_level=None,
         check_same_thread=not read_only,
     )
