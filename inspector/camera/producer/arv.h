@@ -51,6 +51,7 @@ enum {
     X(ArvBuffer *, arv_stream_try_pop_buffer, (ArvStream *))                                            \
     X(unsigned, arv_stream_stop_thread, (ArvStream *, int))                                             \
     X(void, arv_stream_start_thread, (ArvStream *))                                                     \
+    X(uint16_t, arv_gv_stream_get_port, (ArvStream *))                                                  \
     X(uint64_t, arv_stream_get_info_uint64_by_name, (ArvStream *, const char *))                        \
     X(ArvBuffer *, arv_buffer_new_full, (size_t, void *, void *, void (*)(void *)))                     \
     X(const void *, arv_buffer_get_user_data, (ArvBuffer *))                                            \
@@ -60,6 +61,8 @@ enum {
     X(int, arv_buffer_has_chunks, (ArvBuffer *))                                                        \
     X(uint64_t, arv_buffer_get_timestamp, (ArvBuffer *))                                                \
     X(uint64_t, arv_buffer_get_frame_id, (ArvBuffer *))                                                 \
+    X(void, arv_buffer_set_timestamp, (ArvBuffer *, uint64_t))                                          \
+    X(void, arv_buffer_set_frame_id, (ArvBuffer *, uint64_t))                                           \
     X(unsigned, arv_buffer_get_n_parts, (ArvBuffer *))                                                  \
     X(uint32_t, arv_buffer_get_image_pixel_format, (ArvBuffer *))                                       \
     X(void, arv_buffer_get_image_region, (ArvBuffer *, int *, int *, int *, int *))                     \

@@ -104,6 +104,9 @@ GC_API DSQueueBuffer(HANDLE stream_handle, HANDLE buffer_handle) {
     } else {
         buffer->state = BUFFER_QUEUED;
         buffer->fresh = false;
+        /* Aravis writes these when the leader comes; without one they would be the last frame's. */
+        arv.arv_buffer_set_timestamp(buffer->arv, 0);
+        arv.arv_buffer_set_frame_id(buffer->arv, 0);
         if (stream->grabbing && stream->arv)
             arv.arv_stream_push_buffer(stream->arv, arv.g_object_ref(buffer->arv));
     }
@@ -126,6 +129,8 @@ GC_API DSGetBufferID(HANDLE handle, uint32_t index, HANDLE *out) {
 
 static int32_t image_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size) {
     int payload = arv.arv_buffer_get_payload_type(buffer->arv);
+    if (arv.arv_buffer_get_status(buffer->arv) != ARV_BUFFER_STATUS_SUCCESS)
+        return fail(GC_ERR_NOT_AVAILABLE, "Aravis does not tell the format of an incomplete frame");
     if (payload != ARV_PAYLOAD_IMAGE && payload != ARV_PAYLOAD_EXTENDED_CHUNK)
         return fail(GC_ERR_NOT_AVAILABLE, "the buffer holds no image");
     int x, y, width, height, x_padding, y_padding;
@@ -161,6 +166,10 @@ static size_t filled(const Buffer *buffer) {
     return size;
 }
 
+static int32_t known(uint64_t value, int32_t *type, void *out, size_t *size) {
+    return value ? answer_uint64(value, type, out, size) : fail(GC_ERR_NOT_AVAILABLE, "the leader was lost");
+}
+
 int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size) {
     bool complete = arv.arv_buffer_get_status(buffer->arv) == ARV_BUFFER_STATUS_SUCCESS;
     switch (command) {
@@ -168,7 +177,7 @@ int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *
     case BUFFER_INFO_SIZE: return answer_size(buffer->size, type, out, size);
     case BUFFER_INFO_USER_PTR: return answer_pointer(buffer->user_pointer, type, out, size);
     case BUFFER_INFO_TIMESTAMP:
-    case BUFFER_INFO_TIMESTAMP_NS: return answer_uint64(arv.arv_buffer_get_timestamp(buffer->arv), type, out, size);
+    case BUFFER_INFO_TIMESTAMP_NS: return known(arv.arv_buffer_get_timestamp(buffer->arv), type, out, size);
     case BUFFER_INFO_NEW_DATA: return answer_bool(buffer->fresh, type, out, size);
     case BUFFER_INFO_IS_QUEUED: return answer_bool(buffer->state != BUFFER_IDLE, type, out, size);
     case BUFFER_INFO_IS_ACQUIRING:
@@ -178,7 +187,7 @@ int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *
     case BUFFER_INFO_SIZE_FILLED:
     case BUFFER_INFO_DATA_SIZE:
     case BUFFER_INFO_DELIVERED_CHUNKPAYLOADSIZE: return answer_size(filled(buffer), type, out, size);
-    case BUFFER_INFO_FRAMEID: return answer_uint64(arv.arv_buffer_get_frame_id(buffer->arv), type, out, size);
+    case BUFFER_INFO_FRAMEID: return known(arv.arv_buffer_get_frame_id(buffer->arv), type, out, size);
     case BUFFER_INFO_IMAGEPRESENT: return answer_bool(payload_type(buffer) == PAYLOAD_TYPE_IMAGE, type, out, size);
     case BUFFER_INFO_IMAGEOFFSET: return answer_size(0, type, out, size);
     case BUFFER_INFO_PAYLOADTYPE: return answer_size(payload_type(buffer), type, out, size);

@@ -1,5 +1,8 @@
 /* The Data Stream module: starting, stopping, and what the camera's frames become. */
+#include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "producer.h"
 
@@ -80,6 +83,24 @@ void stream_wake(Stream *stream) {
     pthread_mutex_unlock(&stream->mutex);
 }
 
+/* Aravis sets the size of the socket buffer with the first packet of the first frame, when the rest
+ * of that frame has overrun it already. The socket is ours to find: it has the stream's port. */
+static void enlarge_socket_buffer(uint16_t port, int bytes) {
+    DIR *list = opendir("/proc/self/fd");
+    if (!list) return;
+    for (struct dirent *entry; (entry = readdir(list));) {
+        struct sockaddr_in local = {0};
+        socklen_t size = sizeof local;
+        int fd = atoi(entry->d_name), type = 0;
+        if (entry->d_name[0] == '.' || getsockname(fd, (struct sockaddr *)&local, &size) != 0) continue;
+        if (local.sin_family != AF_INET || ntohs(local.sin_port) != port) continue;
+        size = sizeof type;
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM)
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    closedir(list);
+}
+
 static int32_t start(Stream *stream, uint64_t number) {
     Device *device = device_of(stream);
     if (device->lost) return fail(GC_ERR_IO, "the camera is gone: %s", device->camera.id);
@@ -105,6 +126,7 @@ static int32_t start(Stream *stream, uint64_t number) {
         return none ? fail(GC_ERR_INVALID_BUFFER, "no buffer was announced")
                     : device_error(error, "the stream cannot be started");
     }
+    enlarge_socket_buffer(arv.arv_gv_stream_get_port(created), (int)stream->socket_buffer);
     arv.g_object_set(created, "socket-buffer-size", (int)stream->socket_buffer, "frame-retention",
                      (unsigned)stream->frame_retention_us, NULL);
     /* Only off: Aravis has left it off itself where the camera cannot resend. */

@@ -1,0 +1,322 @@
+"""A camera that delivers frames: the one thing that the rest of the product sees of cameras."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from genicam import gentl
+
+from inspector.camera.camera_time import CameraTime
+from inspector.camera.connect import connect
+from inspector.camera.connection import Connection, lost
+from inspector.camera.exposure import FrameFacts, facts_reader
+from inspector.camera.frame_ids import FrameIds
+from inspector.camera.frame_view import FrameView, image_view
+from inspector.camera.gentl_errors import GENTL_ERRORS, reason
+from inspector.camera.gentl_system import acquire_system, release_system
+from inspector.camera.liveness import Liveness
+from inspector.camera.pixel_format import PixelLayout, layout_of
+from inspector.camera.settings import find_node, read_value
+from inspector.camera.time_latch import TimeLatch
+from inspector.clock import NS_PER_MS, Clock
+from inspector.config import CameraConfig, SfncValue
+from inspector.errors import DataError, DeviceError, InvariantError
+from inspector.types import FrameMeta
+
+_EVENT_WAIT_MS = 100  # one wait in the producer; between two, signals and the watchdog have their turn
+_MISSING_PACKETS, _RECEIVED_NS = 1000, 1001  # BUFFER_INFO commands of our producer
+_CONTROL_REGISTER = 0x0A00  # control channel privilege: every GigE Vision camera has it
+
+
+@dataclass(slots=True)
+class CameraStatistics:
+    """Counts since `open_camera`, over reconnects."""
+
+    frames: int = 0  # handed out, the incomplete ones too
+    incomplete: int = 0
+    missing_packets: int = 0  # at most, see producer/README.md
+    lost: int = 0  # never came: a gap in the camera's own count
+    invalid: int = 0  # did not fit their own description
+    reconnects: int = 0
+
+
+def open_camera(config: CameraConfig, clock: Clock, *, wait_s: float = 5.0) -> "Camera":
+    """Find the camera, take control, apply its settings and read them back.
+
+    A camera that does not answer, or that another program has control of, is tried again for
+    `wait_s`, with the reason in the log. Raises ConfigError for what the user must change and
+    DeviceError for what may mend itself.
+    """
+    camera = Camera(config, clock)
+    try:
+        camera.reconnect(wait_s=wait_s)
+    except BaseException:
+        camera.close()
+        raise
+    camera.statistics.reconnects = 0
+    return camera
+
+
+class Camera:
+    """Use `open_camera`. Belongs to one thread; frames may be released on any."""
+
+    def __init__(self, config: CameraConfig, clock: Clock) -> None:
+        self.config = config
+        self.statistics = CameraStatistics()
+        self.time = CameraTime()
+        self._clock = clock
+        self._ids = FrameIds()
+        self._system = acquire_system(config.producer)
+        self._closed = False
+        self._connection: Connection | None = None
+        self._liveness: Liveness | None = None
+        self._latch: TimeLatch | None = None
+        self._facts: Any = None
+        self._fallback: tuple[PixelLayout, int, int] | None = None
+        self._running = False
+        self._free_running = False
+        self._quiet_since_ns = 0
+        self._lost = ""
+
+    def __enter__(self) -> "Camera":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the camera is gone; `reconnect` is the way back."""
+        return bool(self._lost)
+
+    @property
+    def features(self) -> Any:
+        """The camera's feature map (GenApi). Raises DeviceError when there is no camera."""
+        return self._connected().node_map
+
+    def reconnect(self, *, wait_s: float) -> None:
+        """Let go of the camera and open it anew. Frame ids go on; raises as `open_camera` does."""
+        if self._closed:
+            raise InvariantError("the camera was closed")
+        self._disconnect()
+        self._connection = connect(self._system, self.config, self._clock, wait_s)
+        self._lost = ""
+        self.time.reset()
+        self.statistics.reconnects += 1
+        connection = self._connection
+        if not self._system.is_own and connection.is_gige:
+            port = connection.port
+            self._liveness = Liveness(lambda: port.read(_CONTROL_REGISTER, 4), self._clock)
+        self._latch = TimeLatch.of(connection.node_map, self._clock)
+
+    def start(self) -> None:
+        """Start to acquire. Raises ConfigError (pixel format) or DeviceError."""
+        connection = self._connected()
+        nodes, stream = connection.node_map, connection.stream
+        if stream is None or self._running:
+            raise InvariantError(f"camera {self.config.id} acquires already")
+        try:
+            layout = layout_of(nodes.PixelFormat.get_int_value(), self.config.id)
+            self._fallback = (layout, int(nodes.Width.value), int(nodes.Height.value))
+            self._free_running = read_value(nodes, "TriggerMode") != "On"
+            self._facts = facts_reader(nodes)
+            size = stream.payload_size or int(nodes.PayloadSize.value)
+            stream.start(self.config.buffers, size)
+            self._running = True
+            self._ids.restart()
+            self._lock_parameters(nodes, 1)
+            nodes.AcquisitionStart.execute()
+            self._observe_time()
+        except GENTL_ERRORS as error:
+            raise self._give_up(error) from error
+        self._quiet_since_ns = self._clock.now_ns()
+
+    def fetch(self, timeout_ms: int) -> FrameView | None:
+        """Wait for a frame; None when none came in time.
+
+        Raises DeviceError when the camera is gone (found within a second) and DataError for a
+        frame that does not fit its own description, which is counted and dropped.
+        """
+        stream = self._connected().stream
+        if stream is None or not self._running:
+            raise InvariantError(f"camera {self.config.id} does not acquire")
+        deadline_ns = self._clock.now_ns() + timeout_ms * NS_PER_MS
+        while True:
+            left_ms = max(0, (deadline_ns - self._clock.now_ns()) // NS_PER_MS)
+            try:
+                filled = stream.wait(min(left_ms, _EVENT_WAIT_MS))
+            except GENTL_ERRORS as error:
+                raise self._give_up(error) from error
+            if filled is not None:
+                return self._hand_out(*filled)
+            self._check_alive()
+            if self._clock.now_ns() >= deadline_ns:
+                return None
+
+    def execute(self, command: str) -> None:
+        """Execute a command feature such as TriggerSoftware. Raises DeviceError."""
+        try:
+            self.features.get_node(command)  # raises for an unknown name
+            getattr(self.features, command).execute()
+        except GENTL_ERRORS as error:
+            raise DeviceError(f"camera {self.config.id}: {command} failed: {reason(error)}") from error
+
+    def read(self, feature: str) -> SfncValue | None:
+        """Return a feature's value, None where the camera has none. Raises DeviceError."""
+        try:
+            return read_value(self.features, feature)
+        except GENTL_ERRORS as error:
+            raise DeviceError(f"camera {self.config.id}: {feature}: {reason(error)}") from error
+
+    def stop(self) -> None:
+        """Stop to acquire. Raises DeviceError when the camera is gone."""
+        connection = self._connected()
+        if not self._running or connection.stream is None:
+            return
+        self._running = False
+        try:
+            connection.node_map.AcquisitionStop.execute()
+            self._lock_parameters(connection.node_map, 0)
+            connection.stream.stop()
+        except GENTL_ERRORS as error:
+            raise self._give_up(error) from error
+
+    def close(self) -> None:
+        """Give the camera back. Takes at most 2 s, whatever state it is in; never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._running and not self._lost:
+            try:
+                self.stop()
+            except DeviceError:
+                self._running = False  # it went while we left
+        self._disconnect()
+        release_system(self._system)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _hand_out(self, raw: Any, session: int) -> FrameView:
+        stream = self._connected().stream
+        assert stream is not None
+        try:
+            received_ns = self._received_ns(raw)
+            missing = self._missing_packets(raw)
+            facts: FrameFacts = self._facts(raw, complete=missing == 0)
+            meta = self._meta(raw, received_ns, missing, facts)
+            layout, width, height, padding = self._geometry(raw)
+            image = image_view(raw.raw_buffer, layout, width, height, padding)
+        except DataError:
+            self.statistics.invalid += 1
+            stream.give_back(raw, session)
+            raise
+        except GENTL_ERRORS as error:
+            raise self._give_up(error) from error
+        self.statistics.frames += 1
+        self.statistics.incomplete += missing > 0
+        self.statistics.missing_packets += missing
+        self.statistics.lost = self._ids.lost
+        self._quiet_since_ns = self._clock.now_ns()
+        if self._latch is not None and self._latch.due():
+            self._observe_time()
+        return FrameView(meta, image, lambda: stream.give_back(raw, session))
+
+    def _meta(self, raw: Any, received_ns: int, missing: int, facts: FrameFacts) -> FrameMeta:
+        layout, width, height, _ = self._geometry(raw)
+        exposure_ns = round(facts.exposure_us * 1000)
+        stamp_ns = _optional(lambda: raw.timestamp_ns)
+        start_ns = received_ns - exposure_ns
+        if stamp_ns:
+            if missing == 0:
+                self.time.observe(stamp_ns, received_ns, slack_ns=exposure_ns)
+            if self.time.ready:
+                start_ns = min(start_ns, self.time.to_host(stamp_ns))
+        return FrameMeta(
+            camera_id=self.config.id,
+            frame_id=self._ids.of(_optional(lambda: raw.frame_id)),
+            exposure_start_ns=start_ns,
+            exposure_us=facts.exposure_us,
+            received_ns=received_ns,
+            width_px=width,
+            height_px=height,
+            pixel_format=layout.name,
+            encoder_ticks=facts.encoder_ticks,
+            missing_packets=missing,
+        )
+
+    def _geometry(self, raw: Any) -> tuple[PixelLayout, int, int, int]:
+        """The frame's own layout, or the one that is set, for a frame whose leader was lost."""
+        assert self._fallback is not None
+        try:
+            layout = layout_of(int(raw.pixel_format), self.config.id)
+            return layout, int(raw.width), int(raw.height), int(raw.padding_x)
+        except gentl.GenericException:
+            return *self._fallback, 0
+
+    def _received_ns(self, raw: Any) -> int:
+        now_ns = self._clock.now_ns()
+        if not self._system.is_own:
+            return now_ns
+        # Our producer notes the moment on its own thread, before Python had its turn.
+        return now_ns - max(0, time.monotonic_ns() - int(raw.get_info_uint64(_RECEIVED_NS)))
+
+    def _missing_packets(self, raw: Any) -> int:
+        if self._system.is_own:
+            return int(raw.get_info_uint64(_MISSING_PACKETS))
+        try:
+            return 0 if raw.is_complete() else 1
+        except gentl.GenericException:
+            return 0  # a producer that does not say hands out whole frames only
+
+    def _observe_time(self) -> None:
+        if self._latch is not None:
+            self.time.observe(*self._latch.observe())
+
+    # -- the camera itself -------------------------------------------------------------------------
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._lost:
+            raise DeviceError(f"camera {self.config.id} is lost: {self._lost or 'not connected'}")
+        return self._connection
+
+    def _check_alive(self) -> None:
+        problem = self._liveness.problem if self._liveness is not None else ""
+        quiet_ms = (self._clock.now_ns() - self._quiet_since_ns) // NS_PER_MS
+        if not problem and self._free_running and quiet_ms > self.config.frame_timeout_ms:
+            problem = f"it runs freely, but no frame came for {quiet_ms} ms"
+        if problem:
+            self._lost = problem
+            raise DeviceError(f"camera {self.config.id} is lost: {problem}")
+
+    def _give_up(self, error: Exception) -> DeviceError:
+        self._lost = reason(error)
+        return lost(self.config.id, error)
+
+    def _disconnect(self) -> None:
+        if self._liveness is not None:
+            self._liveness.close()
+        connection, self._connection = self._connection, None
+        self._liveness, self._latch, self._facts, self._running = None, None, None, False
+        if connection is not None:
+            connection.close()
+
+    @staticmethod
+    def _lock_parameters(nodes: Any, value: int) -> None:
+        node = find_node(nodes, "TLParamsLocked")  # SFNC 2: features that must not change now
+        if node is not None:
+            node.value = value
+
+
+def _optional(read: Callable[[], Any]) -> int | None:
+    """Return what a buffer tells, None where it does not (the leader of the frame was lost)."""
+    try:
+        return int(read())
+    except gentl.GenericException:
+        return None
