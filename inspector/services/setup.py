@@ -17,5 +17,5 @@ def arbiter_setup(site: Site) -> ArbiterSetup:
         cameras=tuple(camera.id for camera in site.cameras),
         expected_sensors=tuple(sensor.id for sensor in site.site.sensors if sensor.expected),
         config_sha256=site.config_sha256,
-        model_sha256=load_manifest(model_folder(site)).sha256,
+        model_sha256=load_manifest(model_folder(site)).onnx.sha256,
     )

@@ -1,0 +1,65 @@
+"""Are the things there that a site names? Quick, and each answer is one line."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inspector.camera.acquisition import open_camera
+from inspector.clock import SystemClock
+from inspector.config import Site
+from inspector.config_load import model_folder
+from inspector.detect.manifest import load_manifest
+from inspector.errors import ConfigError, DeviceError, ModelError
+from inspector.explain.start import TEMPLATE_ONLY
+from inspector.explain.weights import resolve
+from inspector.plc.check import check_broker
+
+_CAMERA_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. A warning is no reason not to start."""
+
+    level: str  # ok | warn
+    text: str
+
+    def line(self) -> str:
+        return f"{self.level:<6} {self.text}"
+
+
+def check_site(site: Site) -> Iterator[Finding]:
+    """Look at model, language model, recorder, broker and cameras, in this order.
+
+    Raises:
+        ConfigError: something without which the cell cannot run; names the key or the address.
+    """
+    folder = model_folder(site)
+    try:
+        manifest = load_manifest(folder)
+    except ModelError as error:
+        raise ConfigError(f"detector.model: {error}") from error
+    yield Finding("ok", f"model: {folder}, {manifest.onnx.sha256[:12]}")
+    yield _language_model(site)
+    directory = site.root / site.site.recorder.directory
+    parent = next(path for path in (directory, *directory.parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise ConfigError(f"recorder.directory: {directory} cannot be written")
+    yield Finding("ok", f"recorder: {directory}")
+    yield Finding("ok", f"broker: {check_broker(site.site.broker)}")
+    for camera in site.cameras:
+        try:
+            with open_camera(camera, SystemClock(), wait_s=_CAMERA_S):
+                yield Finding("ok", f"camera {camera.id}: found, its settings were taken")
+        except DeviceError as error:
+            raise ConfigError(str(error)) from error
+
+
+def _language_model(site: Site) -> Finding:
+    name = site.site.explainer.model
+    if name == TEMPLATE_ONLY:
+        return Finding("ok", "explainer: no language model, explanations come from the template")
+    try:
+        return Finding("ok", f"explainer: {resolve(name).path}")
+    except ModelError as error:
+        return Finding("warn", f"explainer: {error}; until then explanations come from the template")

@@ -1,0 +1,84 @@
+"""The detector service: frames in, results out, several in flight."""
+
+from collections import deque
+
+from inspector.bus import FrameSubscriber
+from inspector.clock import NS_PER_MS
+from inspector.config_load import model_folder
+from inspector.detect.openvino_engine import load_detector
+from inspector.services.loop import Context
+from inspector.topics import RESULTS
+from inspector.types import Frame, FrameResult, ResultStatus
+
+_WAITING = 16  # frames held in shared memory until a slot is free
+
+
+class DetectorService:
+    """Feeds the engine in order of arrival; what waits too long is dropped, and said so."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._config = context.site.site.detector
+        self._frames: list[FrameSubscriber] = [
+            context.bus.frame_subscriber(camera.id) for camera in context.site.cameras
+        ]
+        self._results = context.bus.publisher(RESULTS)
+        self._waiting: deque[Frame] = deque()
+        self._engine = load_detector(
+            self._config, model_folder(context.site), context.clock, on_ready=context.bus.wake
+        )
+
+    def step(self) -> int | None:
+        for frames in self._frames:
+            self._waiting.extend(frames.drain())
+        self._send_ready()
+        while self._waiting and self._engine.free_slots:
+            frame = self._waiting.popleft()
+            if self._too_old(frame):
+                self._drop(frame)
+            else:
+                self._engine.submit(frame)
+        while len(self._waiting) > _WAITING:
+            self._drop(self._waiting.popleft())
+        self._send_ready()
+        self._context.counters["frames_overrun"] = sum(frames.dropped for frames in self._frames)
+        return None
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _send_ready(self) -> None:
+        for _, result in self._engine.collect():
+            self._results.send(result)
+            self._context.counters["results"] += 1
+            self._context.metrics.observe_ns("queue", result.started_ns - result.received_ns)
+            self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
+            if result.status is ResultStatus.INVALID_FRAME:
+                self._context.counters["frames_invalid"] += 1
+
+    def _too_old(self, frame: Frame) -> bool:
+        age_ns = self._context.clock.now_ns() - frame.meta.received_ns
+        return age_ns > self._config.max_age_ms * NS_PER_MS
+
+    def _drop(self, frame: Frame) -> None:
+        """A dropped frame is a result too, so that its part need not wait for its deadline."""
+        now_ns = self._context.clock.now_ns()
+        self._context.counters["frames_dropped"] += 1
+        self._results.send(
+            FrameResult(
+                camera_id=frame.meta.camera_id,
+                frame_id=frame.meta.frame_id,
+                exposure_start_ns=frame.meta.exposure_start_ns,
+                received_ns=frame.meta.received_ns,
+                model_sha256=self._engine.manifest.onnx.sha256,
+                status=ResultStatus.DROPPED,
+                p_defect=None,
+                started_ns=now_ns,
+                finished_ns=now_ns,
+            )
+        )
+
+
+def make(context: Context, argument: str) -> DetectorService:
+    del argument
+    return DetectorService(context)
