@@ -93,9 +93,10 @@ def explanation_payload(explanation: Explanation) -> bytes:
         "source": explanation.source.value,
         "latency_ms": max(0.0, round(explanation.latency_ms, 1)),
     }
-    excess = _size(values) - EXPLANATION.max_bytes
-    if excess > 0:
-        values["text"] = _text(explanation.text, 3000 - excess)
+    # A quotation mark takes two bytes, so half of the excess is the least that must go.
+    while (excess := _size(values) - EXPLANATION.max_bytes) > 0:
+        text = str(values["text"])
+        values["text"] = _text(text, len(text) - max(len(_MORE), excess // 2))
     return _encode(EXPLANATION, values)
 
 

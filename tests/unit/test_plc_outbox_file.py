@@ -1,0 +1,116 @@
+"""The outbox on disk: what a killed process leaves is read back, whatever was torn."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inspector.errors import ConfigError
+from inspector.plc.outbox import Entry, Kind
+from inspector.plc.outbox_file import End, OutboxFile, to_entry, to_record
+
+OFFSET_NS = 1_000_000
+
+
+def verdict(key: int) -> Entry:
+    return Entry(
+        key=key,
+        kind=Kind.VERDICT,
+        payload=b'{"verdict_id":"v"}',
+        verdict_id=f"v{key}",
+        part_id=f"p{key}",
+        valid_until_ns=500 + key,
+        urgent=key == 2,
+    )
+
+
+def write(directory: Path, *records: object) -> None:
+    file = OutboxFile(directory)
+    for record in records:
+        file.append(record)  # type: ignore[arg-type]
+    file.close()
+
+
+def read(directory: Path) -> tuple[list[int], tuple[tuple[str, str], ...], int, int]:
+    file = OutboxFile(directory)
+    file.close()
+    loaded = file.loaded
+    keys = [record.key for record in loaded.entries]
+    return keys, loaded.awaiting, loaded.next_key, loaded.corrupt_lines
+
+
+def test_what_has_not_ended_is_there_after_a_restart(tmp_path: Path) -> None:
+    records = [to_record(verdict(key), OFFSET_NS) for key in (1, 2, 3, 4)]
+    write(tmp_path, *records, End(key=1, out=True), End(key=3, out=False))
+    assert read(tmp_path) == ([2, 4], (("v1", "p1"),), 5, 0)
+
+
+def test_an_entry_comes_back_on_the_clock_of_the_next_boot(tmp_path: Path) -> None:
+    write(tmp_path, to_record(verdict(2), OFFSET_NS))
+    file = OutboxFile(tmp_path)
+    file.close()
+    (record,) = file.loaded.entries
+    entry = to_entry(record, OFFSET_NS + 200)  # this boot started 200 ns later
+    assert entry.valid_until_ns == 502 - 200
+    assert entry.urgent
+    assert entry.payload == verdict(2).payload
+
+
+def test_the_restart_compacts(tmp_path: Path) -> None:
+    for _ in range(3):
+        write(tmp_path, *(to_record(verdict(key), 0) for key in range(50)), End(key=0, out=True))
+    assert read(tmp_path)[0] == list(range(1, 50))
+    assert (tmp_path / "outbox.log").read_bytes().count(b"\n") == 49
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(cut=st.integers(0, 900), junk=st.binary(max_size=40))
+def test_a_torn_tail_costs_only_itself(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
+) -> None:
+    directory = tmp_path_factory.mktemp("torn")
+    write(directory, *(to_record(verdict(key), 0) for key in range(1, 6)))
+    path = directory / "outbox.log"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut] + junk)
+    intact = [n + 1 for n, end in enumerate(ends(whole)) if end <= cut]
+    keys, _, _, _ = read(directory)
+    assert keys[: len(intact)] == intact
+    assert read(directory) == (keys, (), keys[-1] + 1 if keys else 1, 0), "it is clean again"
+
+
+def ends(text: bytes) -> list[int]:
+    return [n + 1 for n, byte in enumerate(text) if byte == ord("\n")]
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=60)
+def test_any_file_can_be_started_from(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
+    directory = tmp_path_factory.mktemp("any")
+    (directory / "outbox.log").write_bytes(text)
+    assert read(directory)[0] == []
+
+
+def test_two_processes_cannot_share_it(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path)
+    with pytest.raises(ConfigError, match="in use by another inspector"):
+        OutboxFile(tmp_path)
+    file.close()
+    OutboxFile(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot use outbox folder .*file"):
+        OutboxFile(tmp_path / "file")
+
+
+def test_compaction_keeps_the_open_and_what_comes_after(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path)
+    for key in range(100):
+        file.append(to_record(verdict(key), 0))
+    file.compact([to_record(verdict(7), 0)])
+    file.append(to_record(verdict(100), 0))
+    file.close()
+    assert read(tmp_path)[0] == [7, 100]
