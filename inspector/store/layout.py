@@ -6,7 +6,7 @@
         session.json                 `SessionMeta`
         config/site.yaml ...         the configuration files, as given
         000.mcap 001.mcap ...        journal, verdicts, results, health ...
-        frames-000.mcap ...          pixels, apart because they are a thousand times as large
+        frames-000.mcap ...          pixels, apart because they are a hundred times as large
         lock                         held (flock) while a recorder writes here
 
 Pixels have files of their own so that retention can drop old pixels and still keep the journal,

@@ -37,7 +37,8 @@ def list_sessions(directory: Path) -> tuple[SessionLine, ...]:
     """
     if not directory.is_dir():
         raise ConfigError(f"{directory}: no such folder; recorder.directory in the site file names it")
-    database = ResultReader(directory) if (directory / RESULTS_NAME).is_file() else None
+    results = directory / RESULTS_NAME
+    database = ResultReader(results) if results.is_file() else None
     try:
         return tuple(_line(session, database) for session in session_folders(directory))
     finally:

@@ -12,33 +12,25 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from inspector.clock import NS_PER_S, Clock, SystemClock
 from inspector.errors import ConfigError, StoreError
-from inspector.store.layout import RESULTS_NAME
 from inspector.store.results_schema import APPLICATION_ID, INSERTS, SCHEMA, VERSION
 from inspector.types import Delivery, Explanation, Fault, Message, PartEvidence, VerdictRecord
 
-BATCH: Final = 256
-EVERY_NS: Final = NS_PER_S
 MAX_WAITING: Final = 10_000
 _TRIM_SHARE: Final = 10  # a trim deletes a tenth of the rows at a time
 
 
-class ResultsDb:
-    """Batched inserts into `directory`/results.db, safe to repeat. For one thread.
+class ResultWriter:
+    """Batched inserts into `path`, safe to repeat. For one thread.
 
     `utc_offset_ns` maps monotonic times to UTC and `session` names the folder that holds the rest;
     both are those of the `SessionWriter`. When the disk refuses, rows wait for the next `commit`,
     the newest 10,000 of them; `lost` counts those that had to go.
     """
 
-    def __init__(
-        self, directory: Path, session: str, utc_offset_ns: int, *, clock: Clock | None = None
-    ) -> None:
-        self.path = path = directory / RESULTS_NAME
+    def __init__(self, path: Path, session: str, utc_offset_ns: int) -> None:
+        self.path = path
         self.lost = 0
-        self._clock = clock or SystemClock()
-        self._due_ns = self._clock.now_ns() + EVERY_NS
         self._session = session
         self._offset_ns = utc_offset_ns
         self._encode = msgspec.json.Encoder().encode
@@ -50,25 +42,14 @@ class ResultsDb:
             raise _store_error(path, exc) from exc
 
     def add(self, message: VerdictRecord | Explanation | Delivery | Fault) -> None:
-        """Take one message; it is stored by the next `commit`, or when `BATCH` have gathered.
-
-        Raises StoreError; the message is kept all the same, and stored by a later commit.
-        """
+        """Take one message; the next `commit` stores it. Call that about once a second."""
         self._waiting.append(self._row(message))
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
-        if len(self._waiting) % BATCH == 0:
-            self.commit()
-
-    def commit_if_due(self) -> None:
-        """`commit` if the last one is a second ago; to be called often. Raises StoreError."""
-        if self._clock.now_ns() >= self._due_ns:
-            self.commit()
 
     def commit(self) -> None:
         """Store everything taken so far; on the disk when this returns. Raises StoreError."""
-        self._due_ns = self._clock.now_ns() + EVERY_NS
         if not self._waiting:
             return
         try:

@@ -9,7 +9,6 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from inspector.errors import DataError
-from inspector.store.layout import RESULTS_NAME
 from inspector.store.results import open_results
 from inspector.types import (
     Action,
@@ -47,14 +46,14 @@ class VerdictCount:
 
 
 class ResultReader:
-    """Read-only queries to `directory`/results.db, also while a recorder writes. One thread at a time.
+    """Read-only queries, also while a recorder writes. One thread at a time.
 
     Raises ConfigError if the database is missing or of another format, DataError if it is damaged.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / RESULTS_NAME
-        self._db = open_results(self._path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = open_results(path)
 
     def verdicts(
         self,

@@ -7,7 +7,7 @@ continuing behind half a record would make all that follows unreadable.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Segment:
         self.path = path
         self.frames = frames
         self.opened_ns = opened_ns
-        self.unflushed = 0
+        self.unflushed = 0  # what its user wrote since the last flush
         self._file = path.open("xb")
         self._writer = Writer(self._file, chunk_size=_CHUNK_BYTES, compression=compression)
         self._channels: dict[str, int] = {}
@@ -85,7 +85,6 @@ class Segment:
         sequence = self._sequences[channel]
         self._sequences[channel] = (sequence + 1) & 0xFFFFFFFF
         at = max(utc_ns, 0)
-        self.unflushed += 1
         self._writer.add_message(channel, at, data, at, sequence)
 
     def flush(self) -> None:
@@ -147,16 +146,18 @@ class Lane:
         """Why nothing can be written now, or ""."""
         return "" if self._failure is None else str(self._failure)
 
-    def write(self, spec: ChannelSpec, data: bytes, utc_ns: int) -> None:
-        """Append one message. Raises StoreError; it is then lost, and counted in `lost`."""
+    def write(self, parts: Sequence[tuple[ChannelSpec, bytes]], utc_ns: int) -> None:
+        """Append the messages that make up one thing. Raises StoreError; `lost` then counts one."""
         try:
             segment = self._open()
         except StoreError:
             self.lost += 1
             raise
         try:
-            segment.register(spec)
-            segment.add(spec.topic, data, utc_ns)
+            segment.unflushed += 1
+            for spec, data in parts:
+                segment.register(spec)
+                segment.add(spec.topic, data, utc_ns)
         except OSError as exc:
             raise self._fail(segment, exc) from exc
 

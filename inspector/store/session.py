@@ -7,7 +7,7 @@ Every second a thread of the writer ends the chunks in progress and has them put
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -70,8 +70,9 @@ class SessionWriter:
     segments. `files` are configuration files, name to text, kept as given. Frames are refused
     while less than `frame_reserve_bytes` of the disk are free, so that the journal can go on.
 
-    Every method but `close` may raise StoreError: what it was given is lost and counted in
-    `lost`, the next call may go well. The disk is tried again after 5 s, and never waited for.
+    Writing never raises for the disk's sake, so that a full disk costs what could not be stored
+    and nothing else: `failure` says what is wrong now, `lost` counts. The disk is tried again
+    after 5 s. Making the writer, `flush` and `close` raise StoreError.
     """
 
     def __init__(
@@ -132,36 +133,38 @@ class SessionWriter:
         """Why messages or frames are not stored now; "" when they are."""
         return self._messages.failure or self._frames.failure or self._space_failure()
 
-    def write(self, topic_name: str, message: Message, log_ns: int) -> None:
+    def write(self, topic_name: str, message: Message, log_ns: int) -> bool:
         """Record a message of one of the topics in `RECORDED`. `log_ns` is its own time.
 
-        Raises StoreError; InvariantError for an unknown topic or another type than the topic's.
+        Returns whether the disk took it so far. Raises InvariantError for an unknown topic or
+        another type than the topic's.
         """
         topic = RECORDED.get(topic_name)
         if topic is None or type(message) is not topic.type:
             raise InvariantError(f"topic {topic_name!r} does not take a {type(message).__name__}")
         data = self._encode(message)
-        with self._lock:
-            self._messages.write(self._specs[topic_name], data, log_ns + self.meta.utc_offset_ns)
+        parts = ((self._specs[topic_name], data),)
+        return self._put(self._messages, parts, log_ns + self.meta.utc_offset_ns)
 
-    def write_frame(self, frame: Frame) -> None:
-        """Record a frame; its pixels are copied before this returns. Raises StoreError, DataError."""
+    def write_frame(self, frame: Frame) -> bool:
+        """Record a frame; its pixels are copied before this returns.
+
+        Returns whether the disk took it so far. Raises DataError for a shape that is no image.
+        """
         meta = frame.meta
         if self._low_space:
             self._frames_refused += 1
-            raise StoreError(self._space_failure())
+            return False
         offset = self.meta.utc_offset_ns
         pixels = raw_image.encode(
             frame.image, meta.pixel_format, meta.camera_id, meta.exposure_start_ns + offset
         )
         about = self._encode(meta)
-        with self._lock:
-            specs = self._frame_specs.get(meta.camera_id)
-            if specs is None:
-                specs = self._frame_specs[meta.camera_id] = _frame_channels(meta.camera_id)
-            meta_spec, pixel_spec = specs
-            self._frames.write(meta_spec, about, meta.received_ns + offset)
-            self._frames.write(pixel_spec, pixels, meta.received_ns + offset)
+        specs = self._frame_specs.get(meta.camera_id)
+        if specs is None:
+            specs = self._frame_specs[meta.camera_id] = _frame_channels(meta.camera_id)
+        parts = ((specs[0], about), (specs[1], pixels))
+        return self._put(self._frames, parts, meta.received_ns + offset)
 
     def flush(self) -> None:
         """Return when everything written so far is on the disk. Raises StoreError."""
@@ -206,6 +209,14 @@ class SessionWriter:
     ) -> None:
         self.close()
 
+    def _put(self, lane: Lane, parts: Sequence[tuple[ChannelSpec, bytes]], utc_ns: int) -> bool:
+        with self._lock:
+            try:
+                lane.write(parts, utc_ns)
+            except StoreError:
+                return False  # the lane counts it, and `failure` says why
+        return True
+
     def _begin(self, segment: Segment) -> None:
         """Start a file with what explains it without its folder."""
         segment.register(self._session_spec)
@@ -243,8 +254,7 @@ class SessionWriter:
             try:
                 self.flush()
             except StoreError:
-                # The lane keeps the failure and raises it to whoever writes next.
-                continue
+                continue  # the lane counts what it lost, and `failure` says why
 
     def _space_failure(self) -> str:
         if not self._low_space:

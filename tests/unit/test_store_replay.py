@@ -15,10 +15,10 @@ from inspector.config import ArbiterSetup, DecisionConfig
 from inspector.errors import DataError
 from inspector.store import commands
 from inspector.store.commands import replay_command, sessions_command
-from inspector.store.layout import SessionInfo, segments
+from inspector.store.layout import RESULTS_NAME, SessionInfo, segments
 from inspector.store.reader import SessionReader
 from inspector.store.replay import DeciderFactory, Gap, ReplayReport, replay_session
-from inspector.store.results import ResultsDb
+from inspector.store.results import ResultWriter
 from inspector.store.session import SessionWriter
 from inspector.types import (
     Action,
@@ -319,7 +319,7 @@ def test_sessions_command_lists_states_and_counts(tmp_path: Path, capsys: pytest
     assert (line["name"], line["parts"], line["state"]) == (session.name, 5, "complete")
     assert line["verdicts"] == {"CONFIRMED_ACTION PASS": 5}
     assert line["size_bytes"] > 1000
-    with ResultsDb(tmp_path, session.name, 0) as database:
+    with ResultWriter(tmp_path / RESULTS_NAME, session.name, 0) as database:
         for _, message in run(("a", 3)):
             if isinstance(message, VerdictRecord):
                 database.add(message)

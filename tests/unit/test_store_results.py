@@ -12,7 +12,7 @@ import pytest
 from inspector.clock import NS_PER_S
 from inspector.errors import ConfigError, StoreError
 from inspector.store.layout import RESULTS_NAME
-from inspector.store.results import MAX_WAITING, ResultsDb
+from inspector.store.results import MAX_WAITING, ResultWriter
 from inspector.store.results_query import ResultReader, VerdictCount
 from inspector.types import (
     Action,
@@ -78,18 +78,18 @@ def record(
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[ResultsDb]:
-    with ResultsDb(tmp_path, "session-1", OFFSET_NS) as it:
+def database(tmp_path: Path) -> Iterator[ResultWriter]:
+    with ResultWriter(tmp_path / RESULTS_NAME, "session-1", OFFSET_NS) as it:
         yield it
 
 
-def test_queries_by_part_time_decision_and_action(database: ResultsDb, tmp_path: Path) -> None:
+def test_queries_by_part_time_decision_and_action(database: ResultWriter, tmp_path: Path) -> None:
     for seq in range(1, 31):
         action = Action.REJECT if seq % 10 == 0 else Action.PASS
         database.add(record(seq, action))
     database.add(record(31, Action.STOP, Decision.EMERGENCY_BRAKE))
     database.commit()
-    with ResultReader(tmp_path) as reader:
+    with ResultReader(tmp_path / RESULTS_NAME) as reader:
 
         def ids(**query: object) -> list[int]:
             return [v.verdict.seq for v in reader.verdicts(**query)]  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_queries_by_part_time_decision_and_action(database: ResultsDb, tmp_path:
         assert reader.parts("session-1") == 31
 
 
-def test_what_followed_a_verdict(database: ResultsDb, tmp_path: Path) -> None:
+def test_what_followed_a_verdict(database: ResultWriter, tmp_path: Path) -> None:
     def explanation(source: ExplanationSource) -> Explanation:
         return Explanation(
             verdict_id="e-1",
@@ -135,7 +135,7 @@ def test_what_followed_a_verdict(database: ResultsDb, tmp_path: Path) -> None:
     database.add(fault)
     database.add(explanation(ExplanationSource.TEMPLATE))
     database.commit()
-    with ResultReader(tmp_path) as reader:
+    with ResultReader(tmp_path / RESULTS_NAME) as reader:
         assert reader.explanation("e-1") == explanation(ExplanationSource.TEMPLATE)
         database.add(explanation(ExplanationSource.LLM))
         database.commit()
@@ -148,11 +148,11 @@ def test_what_followed_a_verdict(database: ResultsDb, tmp_path: Path) -> None:
 def test_storing_twice_changes_nothing(tmp_path: Path) -> None:
     fault = Fault(service="a", code="B", text="c", at_ns=1)
     for _ in range(2):
-        with ResultsDb(tmp_path, "s", OFFSET_NS) as database:
+        with ResultWriter(tmp_path / RESULTS_NAME, "s", OFFSET_NS) as database:
             database.add(record(1))
             database.add(record(1))
             database.add(fault)
-    with ResultReader(tmp_path) as reader:
+    with ResultReader(tmp_path / RESULTS_NAME) as reader:
         assert len(reader.verdicts()) == 1
         assert len(reader.faults()) == 1
 
@@ -162,8 +162,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_store_results import OFFSET_NS, record
-from inspector.store.results import ResultsDb
-database = ResultsDb(Path(sys.argv[1]), "s", OFFSET_NS)
+from inspector.store.results import ResultWriter
+database = ResultWriter(Path(sys.argv[1]) / 'results.db', "s", OFFSET_NS)
 for seq in range(1, 100_000):
     database.add(record(seq))
     if seq % 50 == 0:
@@ -178,36 +178,16 @@ def test_killed_writer_loses_no_commit(tmp_path: Path) -> None:
         assert process.stdout is not None
         committed = [int(next(process.stdout)) for _ in range(5)][-1]
         process.send_signal(signal.SIGKILL)
-    with ResultsDb(tmp_path, "s", OFFSET_NS) as database:
+    with ResultWriter(tmp_path / RESULTS_NAME, "s", OFFSET_NS) as database:
         database.add(record(999_999))
-    with ResultReader(tmp_path) as reader:
+    with ResultReader(tmp_path / RESULTS_NAME) as reader:
         seqs = sorted(v.verdict.seq for v in reader.verdicts(limit=1_000_000))
     assert seqs[:-1] == list(range(1, len(seqs)))
     assert len(seqs) > committed
 
 
-def test_commit_is_due_once_a_second(tmp_path: Path) -> None:
-    class Clock:
-        ns = 0
-
-        def now_ns(self) -> int:
-            return self.ns
-
-        def utc_ns(self) -> int:
-            return self.ns
-
-    clock = Clock()
-    with ResultsDb(tmp_path, "s", 0, clock=clock) as database, ResultReader(tmp_path) as reader:
-        database.add(record(1))
-        database.commit_if_due()
-        assert reader.verdicts() == ()
-        clock.ns = NS_PER_S
-        database.commit_if_due()
-        assert len(reader.verdicts()) == 1
-
-
 def test_refused_rows_wait_for_the_next_commit(tmp_path: Path) -> None:
-    with ResultsDb(tmp_path, "s", OFFSET_NS) as database:
+    with ResultWriter(tmp_path / RESULTS_NAME, "s", OFFSET_NS) as database:
         other = sqlite3.connect(tmp_path / RESULTS_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         database.add(record(1))
@@ -216,26 +196,22 @@ def test_refused_rows_wait_for_the_next_commit(tmp_path: Path) -> None:
         other.execute("COMMIT")
         other.close()
         database.commit()
-        with ResultReader(tmp_path) as reader:
+        with ResultReader(tmp_path / RESULTS_NAME) as reader:
             assert len(reader.verdicts()) == 1
         assert database.lost == 0
 
 
-def test_rows_that_wait_are_bounded(tmp_path: Path) -> None:
-    database = ResultsDb(tmp_path, "s", OFFSET_NS)
-    database.close()
-    fault = Fault(service="a", code="B", text="c", at_ns=1)
-    refused = 0
-    for _ in range(MAX_WAITING + 5):
-        try:
-            database.add(fault)
-        except StoreError:
-            refused += 1
-    assert refused > 0
+def test_rows_that_wait_are_bounded(database: ResultWriter) -> None:
+    for at_ns in range(MAX_WAITING + 5):
+        database.add(Fault(service="a", code="B", text="c", at_ns=at_ns))
     assert database.lost == 5
+    database.commit()
+    with ResultReader(database.path) as reader:
+        faults = reader.faults(limit=2 * MAX_WAITING)
+    assert [fault.at_ns for _, fault in faults] == list(range(MAX_WAITING + 4, 4, -1))
 
 
-def test_trim_deletes_the_oldest(database: ResultsDb, tmp_path: Path) -> None:
+def test_trim_deletes_the_oldest(database: ResultWriter, tmp_path: Path) -> None:
     for seq in range(1, 2001):
         database.add(record(seq))
     database.add(Fault(service="a", code="B", text="c", at_ns=1))
@@ -243,7 +219,7 @@ def test_trim_deletes_the_oldest(database: ResultsDb, tmp_path: Path) -> None:
     database.commit()
     assert database.trim(1 << 30) == 0
     assert database.trim(2_000_000) > 0
-    with ResultReader(tmp_path) as reader:
+    with ResultReader(tmp_path / RESULTS_NAME) as reader:
         seqs = [v.verdict.seq for v in reader.verdicts(limit=5000)]
         assert seqs == list(range(2000, 2000 - len(seqs), -1))
         assert 100 < len(seqs) < 1900
@@ -254,20 +230,20 @@ def test_trim_deletes_the_oldest(database: ResultsDb, tmp_path: Path) -> None:
 
 def test_what_is_no_results_database_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no results database"):
-        ResultReader(tmp_path)
+        ResultReader(tmp_path / RESULTS_NAME)
     (tmp_path / RESULTS_NAME).write_bytes(b"this is a text file and no database at all" * 99)
     with pytest.raises(ConfigError, match="not a results database"):
-        ResultReader(tmp_path)
+        ResultReader(tmp_path / RESULTS_NAME)
     with pytest.raises(StoreError, match="move it away"):
-        ResultsDb(tmp_path, "s", 0)
+        ResultWriter(tmp_path / RESULTS_NAME, "s", 0)
     with pytest.raises(StoreError, match="unable to open"):
-        ResultsDb(tmp_path / "none", "s", 0)
+        ResultWriter(tmp_path / "none" / "x.db", "s", 0)
 
 
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / RESULTS_NAME) as other:
         other.execute("PRAGMA user_version=9")
     with pytest.raises(ConfigError, match="format 9"):
-        ResultsDb(tmp_path, "s", 0)
+        ResultWriter(tmp_path / RESULTS_NAME, "s", 0)
     with pytest.raises(ConfigError, match="format 9"):
-        ResultReader(tmp_path)
+        ResultReader(tmp_path / RESULTS_NAME)
