@@ -30,7 +30,7 @@ class SequenceWindow:
         behind = self._highest - seq
         if behind < 0:
             return Order.NEW
-        if utc_ns is not None and utc_ns > self._newest_utc_ns >= 0:
+        if utc_ns is not None and utc_ns > self._newest_utc_ns:
             late = behind < WINDOW and not self._seen >> behind & 1
             return Order.NEW if late else Order.RESTARTED
         if behind < WINDOW:
