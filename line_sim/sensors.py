@@ -41,6 +41,7 @@ class Sensor:
         self._periodic_count = 0
         self._seq = 0
         self._held = False
+        self._alarmed: set[tuple[int, Anomaly]] = set()
 
     def update(self, now_ns: int, inputs: Sequence[Event]) -> Update[Event]:
         outputs: list[Event] = []
@@ -61,7 +62,9 @@ class Sensor:
             planned = self._planned.pop(key)
             if not self._held:
                 outputs.append(self._reading(planned.part_number, planned.anomaly))
-            self._held |= self._model.holds and planned.anomaly is not None
+            if planned.anomaly is not None:
+                self._held |= self._model.holds
+                self._alarmed.add((planned.part_number, planned.anomaly))
         while self._periodic_ns <= now_ns:
             self._periodic_ns += self._period_ns
             self._periodic_count += 1
@@ -82,6 +85,9 @@ class Sensor:
                 self._planned[part.number, i] = _Planned(at, eye_ns, part.number, anomaly)
 
     def _strikes(self, i: int, anomaly: Anomaly, part: PlannedPart) -> bool:
+        if anomaly.urgency is not None and (part.number, anomaly) in self._alarmed:
+            # The stop that it caused may have come before the part: the operator has seen to it.
+            return False
         if anomaly.part is not None:
             return anomaly.part <= part.number < anomaly.part + anomaly.count
         if part.defect is None or (anomaly.kinds and part.defect not in anomaly.kinds):
