@@ -173,7 +173,7 @@ class SessionReader:
         )
 
     def _foreign(self, segment: SegmentFile, topic: str, exc: Exception) -> DataError:
-        version = self.meta.info.versions.get("inspector", "another version")
+        version = self.meta.info.versions.get("inspector-cell", "another version")
         return DataError(
             f"{segment.path}: a message of {topic!r} does not fit this version's type ({exc}); "
             f"the session was recorded by inspector {version}"

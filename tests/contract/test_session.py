@@ -62,7 +62,7 @@ INFO = SessionInfo(
     run_id="run-1",
     config_sha256="c" * 64,
     model_sha256="d" * 64,
-    versions={"inspector": "0.1.0"},
+    versions={"inspector-cell": "0.1.0"},
     arbiter_setup={"decision": {"deadline_ms": 250, "weight": 0.1 + 0.2}, "cameras": ["cam1"]},
 )
 RESULT = FrameResult(
