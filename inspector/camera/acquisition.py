@@ -22,7 +22,7 @@ from inspector.camera.settings import find_node, read_value
 from inspector.camera.time_latch import TimeLatch
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config import CameraConfig, SfncValue
-from inspector.errors import DataError, DeviceError, InvariantError
+from inspector.errors import ConfigError, DataError, DeviceError, InvariantError
 from inspector.types import FrameMeta
 
 _EVENT_WAIT_MS = 100  # one wait in the producer; between two, signals and the watchdog have their turn
@@ -234,7 +234,8 @@ class Camera:
         stamp_ns = _optional(lambda: raw.timestamp_ns)
         start_ns = received_ns - exposure_ns
         if stamp_ns:
-            if missing == 0:
+            # Reading both clocks at once is better than any arrival, where the camera can.
+            if missing == 0 and self._latch is None:
                 self.time.observe(stamp_ns, received_ns, slack_ns=exposure_ns)
             if self.time.ready:
                 start_ns = min(start_ns, self.time.to_host(stamp_ns))
@@ -259,6 +260,8 @@ class Camera:
             return layout, int(raw.width), int(raw.height), int(raw.padding_x)
         except gentl.GenericException:
             return *self._fallback, 0
+        except ConfigError as error:  # somebody changed it while it runs
+            raise DataError(str(error)) from error
 
     def _received_ns(self, raw: Any) -> int:
         now_ns = self._clock.now_ns()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from inspector.clock import NS_PER_MS, NS_PER_S
 
 _BUCKETS = 64  # of the window; each keeps its best observation
+_LEAST_BASELINE_NS = 5 * NS_PER_S  # over less, jitter would pass for drift
 _LATE_IN_A_ROW = 16  # this many observations far too late: the device clock jumped back
 
 
@@ -90,7 +91,7 @@ class CameraTime:
             return 2**63 - 1
         baseline = self._points[-1].device_ns - self._points[0].device_ns
         rate = self._max_skew
-        if baseline > 0:
+        if baseline >= _LEAST_BASELINE_NS:
             rate = min(rate, (self._spread_ns + 1) / baseline)
         nearest = min(abs(device_ns - point.device_ns) for point in self._points)
         return self._spread_ns + round(nearest * rate) + 1
@@ -140,7 +141,8 @@ class CameraTime:
             if second.device_ns >= middle:
                 break
         rise = right.device_ns - left.device_ns
-        skew = (right.host_ns - left.host_ns - rise) / rise if rise > 0 else self._skew
+        long_enough = points[-1].device_ns - points[0].device_ns >= _LEAST_BASELINE_NS and rise > 0
+        skew = (right.host_ns - left.host_ns - rise) / rise if long_enough else self._skew
         self._skew = min(max(skew, -self._max_skew), self._max_skew)
         # A rate at its bound no longer touches both ends: lower the line onto the points.
         base = points[0]

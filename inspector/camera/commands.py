@@ -1,0 +1,120 @@
+"""The `inspector camera` commands: which cameras there are, and what they see."""
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from inspector import log
+from inspector.camera.acquisition import Camera, open_camera
+from inspector.camera.discover import list_cameras
+from inspector.camera.found_camera import Access
+from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
+from inspector.config import CameraConfig
+from inspector.config_load import load_yaml
+from inspector.errors import ConfigError, DeviceError
+
+app = typer.Typer(name="camera", help="Find cameras and look through them.", no_args_is_help=True)
+
+_OPEN_S = 5.0
+
+
+@app.command("list", epilog="Example: inspector camera list --address 127.0.0.1")
+def camera_list(
+    address: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask this address too, for a camera that broadcasts do not reach."),
+    ] = None,
+    producer: Annotated[
+        str | None, typer.Option(help="A GenTL producer (.cti). Default: our own, GigE Vision.")
+    ] = None,
+) -> None:
+    """List the cameras that answer, with what `select:` in a camera file can name."""
+    cameras = list_cameras(producer, addresses=address or [])
+    if not cameras:
+        raise DeviceError(
+            "no camera answers; check power, cable and that camera and computer are in one "
+            "subnet, or ask an address directly with --address"
+        )
+    table = Table(box=None, header_style="bold")
+    for heading in ("SERIAL", "NAME", "VENDOR", "MODEL", "ADDRESS", "MAC", "ACCESS"):
+        table.add_column(heading, no_wrap=True)
+    for camera in cameras:
+        row = (camera.serial, camera.user_defined_name, camera.vendor, camera.model)
+        table.add_row(*row, camera.address, camera.mac, camera.access)
+    Console(width=None if Console().is_terminal else 160).print(table)
+    if any(camera.access is Access.UNREACHABLE for camera in cameras):
+        typer.echo("unreachable: such a camera has an address of another subnet", err=True)
+
+
+@app.command("grab", epilog="Example: inspector camera grab camera_configs/demo.yaml -n 5 --to /tmp")
+def camera_grab(
+    config: Annotated[Path, typer.Argument(help="The camera file.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many frames.")] = 1,
+    to: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path(),
+    timeout_s: Annotated[float, typer.Option(min=0.1, help="Longest wait for a frame.")] = 10.0,
+    software_trigger: Annotated[
+        bool, typer.Option("--software-trigger", help="Trigger each frame from here.")
+    ] = False,
+) -> None:
+    """Open a camera with its settings and save frames as PNG, named by camera and frame id."""
+    log.configure("camera", human=True)
+    camera_config = load_yaml(config, CameraConfig)
+    if software_trigger:
+        settings = {**camera_config.settings, "TriggerSource": "Software", "TriggerMode": "On"}
+        camera_config = camera_config.model_copy(update={"settings": settings})
+    if not to.is_dir():
+        raise ConfigError(f"{to} is no folder, create it first")
+    clock = SystemClock()
+    with open_camera(camera_config, clock, wait_s=_OPEN_S) as camera:
+        camera.start()
+        with Progress(transient=True) as progress:
+            task = progress.add_task(f"camera {camera_config.id}", total=count)
+            for _ in range(count):
+                path = _grab_one(camera, to, timeout_s, software_trigger)
+                progress.advance(task)
+                progress.console.print(path, highlight=False)
+        statistics = camera.statistics
+        camera.stop()
+    if statistics.incomplete or statistics.lost:
+        typer.echo(
+            f"{statistics.incomplete} of {statistics.frames} frames incomplete, {statistics.lost} "
+            "lost: raise net.core.rmem_max, use MTU 9000, see example_gige_mono.yaml",
+            err=True,
+        )
+
+
+def _grab_one(camera: Camera, to: Path, timeout_s: float, software_trigger: bool) -> str:
+    clock = SystemClock()
+    if software_trigger:
+        camera.execute("TriggerSoftware")
+    deadline_ns = clock.now_ns() + round(timeout_s * NS_PER_S)
+    while (left_ms := (deadline_ns - clock.now_ns()) // NS_PER_MS) > 0:
+        view = camera.fetch(left_ms)
+        if view is None:
+            continue
+        with view:
+            note = f" ({view.meta.missing_packets} packets missing)" * bool(view.meta.missing_packets)
+            path = to / f"{view.meta.camera_id}-{view.meta.frame_id:06}.png"
+            if not cv2.imwrite(str(path), _displayable(view.image, view.meta.pixel_format)):
+                raise ConfigError(f"{path} cannot be written")
+            return f"{path}{note}"
+    triggered = camera.read("TriggerMode") == "On" and not software_trigger
+    hint = "; it waits for a trigger: give one, or use --software-trigger" if triggered else ""
+    raise DeviceError(f"camera {camera.config.id} sent no frame in {timeout_s:g} s{hint}")
+
+
+def _displayable(image: npt.NDArray[np.uint8], pixel_format: str) -> npt.NDArray[np.uint8]:
+    """Return what OpenCV writes: grey, or blue-green-red."""
+    if pixel_format == "RGB8":
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    if pixel_format == "BayerRG8":
+        # OpenCV names a pattern by its second row and column: RG of PFNC is BG there.
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BayerBG2BGR), np.uint8)
+    return np.ascontiguousarray(image)
