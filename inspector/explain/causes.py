@@ -152,11 +152,11 @@ def _defect_only(facts: Facts) -> Cause:
 
 def _surface(facts: Facts) -> Cause:
     if facts.cameras:
-        text = f"the image of {listed(facts.cameras)} is not clearly that of a good part"
+        text = f"the image of {listed(facts.cameras)} is not enough for a decision"
         if facts.verdict.reason_code is ReasonCode.DEFECT:
             text = f"the image of {listed(facts.cameras)} differs from that of good parts"
     else:
-        text = "the evidence is not clear"
+        text = "the evidence is not enough for a decision"
     text += _within_limits(facts)
     return Cause(
         code=CauseCode.SURFACE,

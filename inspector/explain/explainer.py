@@ -3,10 +3,11 @@
 from inspector.clock import NS_PER_MS, Clock
 from inspector.errors import DataError, ModelError
 from inspector.explain.causes import Cause, rank_causes
-from inspector.explain.check import check, schema_for
+from inspector.explain.check import check
 from inspector.explain.engine import DeadlineError, Engine, Schema
 from inspector.explain.facts import Facts, LineContext
 from inspector.explain.gather import gather
+from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.template import Worded, word
@@ -129,7 +130,7 @@ class Explainer:
             except DataError as problem:
                 self.counters["refused"] += 1
                 if attempt == 1 and deadline_ns - self._clock.now_ns() > self._usual_ns:
-                    prompt = retry(prompt, answer, str(problem))
+                    prompt = retry(prompt, str(problem))
                     continue
                 return None
             self.counters["written"] += 1

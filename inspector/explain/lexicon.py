@@ -1,7 +1,8 @@
-"""Words that an explanation may use only if the facts do. Data for `check`.
+"""The words that an explanation may use besides those of its facts. Data for `check`.
 
-A small language model that leaves the facts does so in few ways: it judges how far a limit was
-passed, turns a comparison round, or names a part of a machine that nobody measured.
+A small language model that leaves the facts does so with a word that they do not have: it judges
+("slightly", "dangerous"), names a part of the machine that nobody measured ("bearing"), or tells
+what somebody did ("pressed"). A closed vocabulary, which its grammar enforces, leaves no room.
 """
 
 
@@ -10,39 +11,39 @@ def words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-HEDGES = words(
+VOCABULARY = words(
     """
-    slightly barely marginally just nearly almost roughly approximately about around far well
-    significantly greatly severely extremely dangerously critically substantially considerably
-    likely probably possibly perhaps presumably certainly definitely obviously clearly
+    a an and as at because but by during due for from in into it its near no not of on or since so that
+    the their there these this to until when where which while with without both each other
+    also only same was were is are be been being had has have did does
+    action area axis beyond camera cameras confidence data deadline decision defect defects evidence
+    failsafe fault image images limit limits line needed part parts place position probability
+    reading readings reset review score sensor sensors service signal size surface time trigger
+    value values
+    abnormal available earlier enough late missing normal required usable outside within
+    arrived came detected differs found gave given located measured measures measuring observed
+    received recorded reported sees seen shown showed shows
+    held passed rejected stopped
+    down emergency alarm warn warning
+    above over exceeds exceeded exceeding below under
+    left right upper lower middle centre top bottom
+    one two three first second
     """
 )
-"""Judgements of degree and of certainty. Facts carry numbers instead."""
+"""Function words, and what inspection is about in general."""
 
-ABOVE = words("above over exceeds exceeded exceeding higher greater more")
-BELOW = words("below under beneath less fewer")
+STARTS = ("The", "It", "No", "There", "Both", "Camera", "Sensor")
+"""How a second sentence may begin."""
+
+ABOVE = words("above over exceeds exceeded exceeding beyond")
+BELOW = words("below under")
 """Words of comparison; the number that follows is what is compared with."""
+
+FINDS = words("found finds saw sees detected detects located locates showed shows")
+"""What a camera does and a sensor does not."""
 
 PLACES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     (words("left"), words("right")),
     (words("upper top"), words("lower bottom")),
 )
 """Pairs of places: one may not be said when the facts say only the other."""
-
-TECHNICAL = words(
-    """
-    scratch scratches dent dents crack cracks burr burrs chip chips stain stains hole holes
-    corrosion rust pit pits pitting porosity void voids bubble bubbles blister discoloration
-    contamination contaminated dirt dust debris oil grease scuff gouge tear cut fracture break
-    broken bent deformation deformed warp warped weld solder flash sink burn burned burnt
-    vibration temperature pressure torque force humidity current voltage flow speed acceleration
-    noise sound acoustic light illumination load weight power
-    bearing bearings spindle motor belt conveyor gripper robot tool tooling blade die mold mould
-    nozzle pump valve fan filter coolant lubricant lubrication lens screw bolt gear shaft fixture
-    clamp feeder cutter press furnace oven heater cooler
-    wear worn misaligned misalignment loose looseness overheating overheated overload leak leaking
-    clogged blocked jammed jam shock impact collision imbalance unbalanced operator maintenance
-    calibration uncalibrated software network cable wiring battery
-    """
-)
-"""Defects, measured quantities, machine parts and faults: names of things that may not be invented."""

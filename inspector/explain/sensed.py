@@ -41,22 +41,28 @@ def describe(event: SensorEvent, context: LineContext) -> AbnormalSensor:
     if after and before.endswith(safe_phrase(reading)):
         limit = after
     if not limit and event.urgency > context.emergency_urgency:
-        limit = (
-            f"urgency {number(event.urgency, 2)}, above the emergency limit "
-            f"{number(context.emergency_urgency, 2)}"
+        # An emergency button has no limit: what speaks is the urgency that it came with.
+        return AbnormalSensor(
+            name=safe_name(event.sensor_id),
+            value=f"urgency {number(event.urgency, 2)}",
+            limit=f"above the emergency limit {number(context.emergency_urgency, 2)}",
         )
     return AbnormalSensor(name=safe_name(event.sensor_id), value=_value(event), limit=limit)
 
 
 def abnormal_fact(event: SensorEvent, context: LineContext) -> Draft:
     """Return the fact about one sensor beyond a limit."""
-    sensor, unit, kind = describe(event, context), safe_unit(event.unit), safe_name(event.kind)
-    limits = tuple(Quantity(found, unit) for found in _NUMBER.findall(sensor.limit))
+    sensor, kind = describe(event, context), safe_name(event.kind)
     text = f"{sensor.name} ({kind}): {sensor.value}, ABNORMAL"
+    told = f"{sensor.value}, {sensor.limit}"
+    unit = safe_unit(event.unit)
     return Draft(
         FactKind.ABNORMAL,
         f"{text}, {sensor.limit}" if sensor.limit else text,
-        (Quantity(_number(event), unit), *limits),
+        tuple(
+            Quantity(found.group(), unit if unit and told[found.end() :].startswith(f" {unit}") else "")
+            for found in _NUMBER.finditer(told)
+        ),
         (sensor.name, kind),
     )
 

@@ -32,7 +32,7 @@ def shorten(text: str, limit: int) -> str:
 
 def word(facts: Facts, cause: Cause) -> Worded:
     """Return the template's explanation of `facts` by `cause`."""
-    used = [fact for fact in facts.facts if _matters(fact, cause)]
+    used = [fact for fact in facts.facts if matters(fact, cause)]
     return Worded(
         text=shorten(" ".join(_sentence(fact) for fact in used), MAX_TEXT),
         cause=shorten(cause.text, MAX_CAUSE),
@@ -41,12 +41,15 @@ def word(facts: Facts, cause: Cause) -> Worded:
     )
 
 
-def _matters(fact: Fact, cause: Cause) -> bool:
+def matters(fact: Fact, cause: Cause) -> bool:
+    """Return whether an explanation by `cause` speaks of `fact`."""
     match cause.code:
         case CauseCode.EMERGENCY:
             return fact.kind in (FactKind.DECISION, FactKind.ABNORMAL)
         case CauseCode.LATCHED | CauseCode.TRIGGER_LATE:
             return fact.kind is FactKind.DECISION
+        case CauseCode.SENSOR_AND_DEFECT | CauseCode.SENSOR_ONLY:
+            return fact.kind is not FactKind.NORMAL
     return True
 
 

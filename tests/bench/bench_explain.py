@@ -18,9 +18,10 @@ from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
 from inspector.errors import ConfigError, DataError, ModelError
 from inspector.explain.causes import rank_causes
-from inspector.explain.check import check, schema_for
+from inspector.explain.check import check
 from inspector.explain.facts import CameraView, LineContext
 from inspector.explain.gather import gather
+from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import build, retry
 from inspector.explain.start import open_engine
@@ -126,7 +127,7 @@ def incidents() -> list[VerdictRecord]:
     made: list[VerdictRecord] = []
     reject, hold, stop = Action.REJECT, Action.HOLD, Action.STOP
     for i in range(6):  # a defect and an abnormal sensor
-        events = (event(i, abnormal=True), event(i + 1, abnormal=False))
+        events: tuple[SensorEvent, ...] = (event(i, abnormal=True), event(i + 1, abnormal=False))
         seen = result("cam1", 0.8 + 0.02 * i, detection(i + 1))
         made.append(record(i, reject, ReasonCode.DEFECT, (seen,), events, p_defect=0.82 + 0.02 * i))
     for i in range(6, 8):  # two abnormal sensors
@@ -142,6 +143,7 @@ def incidents() -> list[VerdictRecord]:
         seen = result("cam1", 0.4 + 0.05 * (i - 11))
         events = (event(i, abnormal=i == 12),)
         made.append(record(i, hold, ReasonCode.LOW_CONFIDENCE, (seen,), events, p_defect=0.58))
+    reason = ReasonCode.EVIDENCE_MISSING
     cases = (
         (("vision.cam1",), "camera.cam1 down", ()),
         (("vision.cam2", "sensor.gripper1"), "", (result("cam1", 0.2),)),
@@ -149,19 +151,8 @@ def incidents() -> list[VerdictRecord]:
     )
     for i, (missing, cause, results) in enumerate(cases, 14):  # evidence missing
         known = 0.31 if results else None
-        ev = (event(i, abnormal=False),)
-        made.append(
-            record(
-                i,
-                hold,
-                ReasonCode.EVIDENCE_MISSING,
-                results,
-                ev,
-                p_defect=known,
-                missing=missing,
-                cause=cause,
-            )
-        )
+        events = (event(i, abnormal=False),)
+        made.append(record(i, hold, reason, results, events, p_defect=known, missing=missing, cause=cause))
     button = msgspec.structs.replace(
         event(0, abnormal=False),
         sensor_id="estop1",
@@ -221,7 +212,7 @@ def run(model: str, threads: int, count: int, *, show: bool) -> Score:
                     score.characters.append(len(text))
                 if not problem:
                     break
-                prompt = retry(prompt, answer, problem)
+                prompt = retry(prompt, problem)
     finally:
         engine.close()
     return score
