@@ -10,7 +10,7 @@ from line_sim.camera.device import Device
 from line_sim.camera.device_clock import DeviceClock
 from line_sim.camera.gvsp import ImageGeometry, block_id_of, image_block
 from line_sim.camera.settings import AcquisitionMode, AcquisitionSettings
-from line_sim.camera.source import FrameRequest, FrameSource, payload_of
+from line_sim.camera.source import FrameRequest, FrameSource, Image, payload_of
 from line_sim.camera.statistics import Counters
 from line_sim.camera.stream import Stream
 
@@ -125,8 +125,11 @@ class Acquisition:
                 acquisition = self._acquisition
                 self._frame_id += 1
                 frame_id = self._frame_id
-            self._take(exposure, frame_id, acquisition, settings)
+            payload = self._expose(exposure, frame_id, acquisition, settings)
+            # Before the last frame leaves: who has it may start again at once.
             self._end_if_complete(frame_id, acquisition, settings)
+            if payload is not None and not self._stream.drops_frame():
+                self._send(payload, exposure, frame_id, settings)
 
     def _next_exposure(self, settings: AcquisitionSettings) -> _Exposure | None:
         """Return the exposure that starts now; None after waiting, when things may have changed."""
@@ -159,13 +162,10 @@ class Acquisition:
         # Where the link is slower than the rate, frames are left out; they do not pile up.
         return due_ns if now_ns - due_ns < period_ns else now_ns
 
-    def _take(
-        self,
-        exposure: _Exposure,
-        frame_id: int,
-        acquisition: int,
-        settings: AcquisitionSettings,
-    ) -> None:
+    def _expose(
+        self, exposure: _Exposure, frame_id: int, acquisition: int, settings: AcquisitionSettings
+    ) -> Image | None:
+        """Return the pixels at the end of the exposure; None without picture or when stopped."""
         request = FrameRequest(
             frame_id=frame_id,
             exposure_start_ns=exposure.start_ns,
@@ -180,10 +180,13 @@ class Acquisition:
             payload = payload_of(self._source.frame(request), request, settings)
         except DataError:
             self._counters.add("source_errors")
-            return
+            return None
         exposed_ns = exposure.start_ns + round(settings.exposure_us * _NS_PER_US)
-        if not self._wait_until(exposed_ns, acquisition) or self._stream.drops_frame():
-            return
+        return payload if self._wait_until(exposed_ns, acquisition) else None
+
+    def _send(
+        self, payload: Image, exposure: _Exposure, frame_id: int, settings: AcquisitionSettings
+    ) -> None:
         target = self._device.stream_settings()
         block = image_block(
             block_id_of(frame_id),

@@ -221,6 +221,7 @@ def test_single_and_multi_frame_end_by_themselves(start: Start, mode: int, frame
     app.set("AcquisitionStart", 1)
     assert app.block().block_id == 1, "ids start again with each acquisition"
     app.set("AcquisitionStop", 1)
+    camera.stop()
     assert camera.statistics.frames_sent >= frames + 1
 
 
@@ -256,6 +257,7 @@ def test_lost_packets_are_recovered_by_asking_again(start: Start) -> None:
                 request = gvcp.command(Code.PACKETRESEND, next(app.ids), payload, flags=0)
                 app.stream.sendto(request, app.address)  # from the stream's own port
     assert b"".join(got[n] for n in range(1, count + 1)) == bytes([5]) * (WIDTH * HEIGHT)
+    camera.stop()
     seen = camera.statistics
     assert seen.packets_lost > 0
     assert seen.packets_resent > 0
