@@ -1,7 +1,7 @@
 """The arbiter service: everything that happened, in order, to the pure arbiter; its words to the PLC.
 
 An input is journaled with the time at which it was taken. A verdict goes to the broker first;
-the journal, the record and everything else come after it.
+the record, the journal and everything else come after it.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from inspector.config import Site
 from inspector.decide.arbiter import Arbiter
 from inspector.plc.link import Incoming, PlcLink
 from inspector.sensors.intake import SensorIntake
+from inspector.services.journal import Journal
 from inspector.services.loop import Context
 from inspector.services.setup import arbiter_setup
 from inspector.services.table import services
@@ -42,6 +43,7 @@ from inspector.types import (
 
 _OPERATIONAL, _STARTING = "ContinuousExecution", "Preoperational"  # OPC 40100-1, section 8
 _LINK = "plc"  # the name under which the link reports its own faults
+_CATCH_UP_NS = 20_000_000  # between two bursts of the journal, so that the recorder keeps up
 _UP = {ServiceState.READY, ServiceState.DEGRADED}
 
 
@@ -62,7 +64,7 @@ class ArbiterService:
         self._health = bus.subscriber(HEALTH)
         self._faults = bus.subscriber(FAULTS)
         self._verdicts = bus.publisher(VERDICTS)
-        self._journal = bus.publisher(JOURNAL)
+        self._journal = Journal(bus.publisher(JOURNAL))
         self._deliveries = bus.publisher(DELIVERIES)
         self._requests = bus.publisher(OPINION_REQUESTS)
         self._trigger_frames = _trigger_frames(context)
@@ -99,6 +101,9 @@ class ArbiterService:
             if fault.service != _LINK:  # those are on their way already
                 self._link.send_fault(fault)
         self._report()
+        now_ns = self._clock.now_ns()
+        if self._journal.step(now_ns):
+            return now_ns + _CATCH_UP_NS
         return self._arbiter.next_wakeup_ns
 
     def close(self) -> None:
@@ -127,6 +132,7 @@ class ArbiterService:
         if self._states.get(health.service) == health.state:
             return
         self._states[health.service] = health.state
+        self._journal.see(health)
         self._take(health)
 
     def _take(self, item: Message | None) -> None:
@@ -143,7 +149,7 @@ class ArbiterService:
                 self._context.counters["verdicts"] += 1
             elif isinstance(output, OpinionRequest):
                 self._requests.send(output)
-        self._journal.send(entry)
+        self._journal.take(entry)
 
     # -- what others should know -----------------------------------------------------------------
 
@@ -160,6 +166,7 @@ class ArbiterService:
         for name, count in (*self._arbiter.counters.items(), *self._link.counters.items()):
             counters[name] = count
         counters["results_dropped"] = self._results.dropped
+        counters["journal_overrun"] = self._journal.overrun
 
 
 def make(context: Context, argument: str) -> ArbiterService:

@@ -105,6 +105,9 @@ class Loop:
         except ConfigError as error:
             self._context.fault("CONFIG", str(error))
             return 2
+        except InspectorError as error:
+            self._context.fault(type(error).__name__, str(error))
+            return 1
         if service is None:
             return 0
         try:

@@ -1,7 +1,10 @@
 """The recorder service: everything to disk. When the disk fails it degrades; no verdict waits for it."""
 
+import os
 from importlib.metadata import version
 from typing import Any
+
+import psutil
 
 from inspector.bus import Subscriber
 from inspector.clock import NS_PER_S
@@ -18,6 +21,7 @@ from inspector.types import Action, Delivery, Explanation, Fault, Frame, Verdict
 _PACKAGES = ("inspector-cell", "openvino", "harvesters", "iceoryx2", "paho-mqtt", "numpy")
 _COMMIT_NS = NS_PER_S
 _RETENTION_NS = 60 * NS_PER_S
+_RESULTS_SHARE = 10  # results.db may take a tenth of what the sessions may
 _MIN_FREE_BYTES = 1 << 30
 _TABLED = (VerdictRecord, Explanation, Delivery, Fault)
 
@@ -81,6 +85,7 @@ class RecorderService:
         if now_ns >= self._next_retention_ns:
             self._next_retention_ns = now_ns + _RETENTION_NS
             max_bytes = int(self._config.max_gib * (1 << 30))
+            self._results.trim(max_bytes // _RESULTS_SHARE)
             plan = enforce(self._directory, max_bytes=max_bytes, min_free_bytes=_MIN_FREE_BYTES)
             if plan.short_bytes:
                 self._context.fault(
@@ -124,12 +129,17 @@ def make(context: Context, argument: str) -> RecorderService:
 def _info(context: Context) -> SessionInfo:
     setup = arbiter_setup(context.site)
     return SessionInfo(
-        run_id=context.domain,
+        run_id=_run_id(context.domain),
         config_sha256=setup.config_sha256,
         model_sha256=setup.model_sha256,
         versions={name: version(name) for name in _PACKAGES},
         arbiter_setup=setup.model_dump(mode="json"),
     )
+
+
+def _run_id(domain: str) -> str:
+    """Name this run of the cell: the supervisor's process, told apart from a later one of that number."""
+    return f"{domain}-{psutil.Process(os.getppid()).create_time():.2f}"
 
 
 def _files(site: Site) -> dict[str, str]:
