@@ -15,6 +15,7 @@ from inspector.plc.outbox_file import End, OutboxFile, Put, to_entry, to_record
 from inspector.topics import MqttTopics
 from inspector.types import Delivery, DeliveryState
 
+NOBODY = "No matching subscribers"  # reason code 0x10 of MQTT 5, section 3.4.2.1
 KEPT_OUTSIDE = 2  # places of the broker's window for state and availability
 
 
@@ -208,16 +209,19 @@ class Dispatcher:
         key = self._key_of.pop(event.mid, None)
         if key is None:
             return
+        now_ns = self._clock.now_ns()
         if event.taken:
-            delivery = self.outbox.delivered(key, self._clock.now_ns())
+            kept = self.outbox.unheard(key, now_ns) if event.reason == NOBODY else None
+            if kept is not None:
+                if kept.kind is Kind.VERDICT:
+                    topic = self._topic_of[Kind.VERDICT]
+                    text = f"nobody is subscribed to {topic}; check the PLC"
+                    self._faults.add("NOBODY_LISTENS", text)
+                return
+            delivery = self.outbox.delivered(key, now_ns)
             self._records.append(End(key=key, out=True))
             if delivery is not None:
                 self.deliveries.append(delivery)
-                if event.reason == "No matching subscribers":
-                    self._faults.add(
-                        "NOBODY_LISTENS",
-                        f"nobody is subscribed to {self._topic_of[Kind.VERDICT]}; check the PLC",
-                    )
             return
         entry = self.outbox.refused(key)
         if entry is not None:

@@ -5,6 +5,10 @@ undelivered (its validity ended first). Losing the connection puts what was SENT
 in the old order. Verdicts go before everything else; the rest (explanations, faults, notices)
 goes in order of arrival, bounded, oldest dropped first.
 
+A broker of MQTT 5 also says when it took a message that nobody is subscribed to. After an outage
+the PLC may come back a moment after us, so such a verdict is sent again while it is valid, and a
+notice for some seconds.
+
 Nothing is left to the MQTT library's own queue, because it would resend a QoS 1 message after an
 outage whatever its age.
 """
@@ -22,6 +26,7 @@ from inspector.types import Delivery, DeliveryState
 # it cannot. A broker that is merely busy answers sooner.
 STALL_NS = 500 * NS_PER_MS
 AWAITING_ACK = 1024
+MAX_TRIES = 20  # of a notice without a subscriber; a verdict is tried until it expires
 RESERVED = 2  # places of the window that are kept for emergencies
 
 
@@ -32,6 +37,8 @@ class Kind(StrEnum):
     FAULT = "fault"
 
 
+# How long a message without a subscriber waits before it is sent again.
+AGAIN_NS = {Kind.VERDICT: 50 * NS_PER_MS, Kind.UNDELIVERED: 500 * NS_PER_MS}
 BOUND = {Kind.VERDICT: 1024, Kind.UNDELIVERED: 1024, Kind.EXPLANATION: 256, Kind.FAULT: 256}
 
 
@@ -66,6 +73,8 @@ class Outbox:
         self._sent: OrderedDict[int, int] = OrderedDict()  # key to when, while unacknowledged
         self._awaiting: OrderedDict[str, str] = OrderedDict()  # verdict to part, no PLC ack yet
         self._window = 0  # 0: not connected
+        self._held_until_ns: dict[Kind, int] = {}  # because nobody listened
+        self._tries: Counter[int] = Counter()  # key to how often nobody listened
         self.counters: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -87,8 +96,9 @@ class Outbox:
         queue[entry.key] = entry
         dropped = []
         while len(queue) > BOUND[entry.kind]:
-            key, oldest = queue.popitem(last=False)
-            self._sent.pop(key, None)
+            oldest = next(iter(queue.values()))
+            self._sent.pop(oldest.key, None)
+            self._remove(oldest)
             self.counters[f"{entry.kind}_dropped"] += 1
             dropped.append(oldest)
         return tuple(dropped)
@@ -106,11 +116,27 @@ class Outbox:
     def refused(self, key: int) -> Entry | None:
         """The broker will not take this entry (its ACL, most likely). It is closed."""
         self._sent.pop(key, None)
-        for kind, queue in self._open.items():
-            if key in queue:
-                self.counters[f"{kind}_refused"] += 1
-                return queue.pop(key)
-        return None
+        entry = self._find(key)
+        if entry is not None:
+            self._remove(entry)
+            self.counters[f"{entry.kind}_refused"] += 1
+        return entry
+
+    def unheard(self, key: int, now_ns: int) -> Entry | None:
+        """The broker took this entry, and nobody is subscribed. Returns it if it stays open.
+
+        If not, it counts as delivered, which the caller reports.
+        """
+        entry = self._find(key)
+        if entry is None or entry.kind not in AGAIN_NS:
+            return None
+        self._tries[key] += 1
+        if entry.kind is not Kind.VERDICT and self._tries[key] >= MAX_TRIES:
+            return None
+        self._sent.pop(key, None)
+        self._held_until_ns[entry.kind] = now_ns + AGAIN_NS[entry.kind]
+        self.counters[f"{entry.kind}_unheard"] += 1
+        return entry
 
     def step(self, now_ns: int) -> Step:
         """Decide what to do now. The entries to send count as sent from here on."""
@@ -120,11 +146,12 @@ class Outbox:
         for entry in [e for e in verdicts.values() if _is_over(e, now_ns)]:
             sent_ns = self._sent.get(entry.key)
             if sent_ns is None:
-                del verdicts[entry.key]
+                self._remove(entry)
                 self.counters["verdict_expired"] += 1
                 expired.append(entry)
             elif now_ns - max(sent_ns, entry.valid_until_ns or 0) >= STALL_NS:
                 cut = True
+        self._held_until_ns = {k: ns for k, ns in self._held_until_ns.items() if ns > now_ns}
         send: list[Entry] = []
         if not cut:
             for kinds in ((Kind.VERDICT,), (Kind.UNDELIVERED, Kind.EXPLANATION, Kind.FAULT)):
@@ -134,16 +161,15 @@ class Outbox:
     def delivered(self, key: int, now_ns: int) -> Delivery | None:
         """The broker has it. Returns the delivery to record if it was a verdict."""
         self._sent.pop(key, None)
-        for kind, queue in self._open.items():
-            entry = queue.pop(key, None)
-            if entry is None:
-                continue
-            self.counters[f"{kind}_delivered"] += 1
-            if kind is not Kind.VERDICT:
-                return None
-            self.await_ack(entry.verdict_id, entry.part_id)
-            return _delivery(entry, DeliveryState.DELIVERED, now_ns)
-        return None
+        entry = self._find(key)
+        if entry is None:
+            return None
+        self._remove(entry)
+        self.counters[f"{entry.kind}_delivered"] += 1
+        if entry.kind is not Kind.VERDICT:
+            return None
+        self.await_ack(entry.verdict_id, entry.part_id)
+        return _delivery(entry, DeliveryState.DELIVERED, now_ns)
 
     def await_ack(self, verdict_id: str, part_id: str) -> None:
         """Expect the PLC's acknowledgement of a verdict that is out."""
@@ -160,7 +186,7 @@ class Outbox:
         for key, entry in self._open[Kind.VERDICT].items():
             if entry.verdict_id == verdict_id:
                 # Its place in the window stays taken until the broker acknowledges.
-                del self._open[Kind.VERDICT][key]
+                self._remove(entry)
                 self.counters["verdict_acknowledged"] += 1
                 return key, _delivery(entry, DeliveryState.ACKNOWLEDGED, now_ns)
         part_id = self._awaiting.pop(verdict_id, None)
@@ -172,16 +198,33 @@ class Outbox:
         return None, Delivery(verdict_id=verdict_id, part_id=part_id, state=state, at_ns=now_ns)
 
     def next_due_ns(self) -> int | None:
-        """When `step` must be called next although nothing happens: the next end of validity."""
+        """When `step` must be called next although nothing happens."""
+        verdicts = self._open[Kind.VERDICT].values()
         due = [
             max(self._sent[e.key], e.valid_until_ns) + STALL_NS if e.key in self._sent else e.valid_until_ns
-            for e in self._open[Kind.VERDICT].values()
+            for e in verdicts
             if e.valid_until_ns is not None
         ]
+        if self._window:
+            due += [until for kind, until in self._held_until_ns.items() if self._open[kind]]
         return min(due, default=None)
 
+    def _find(self, key: int) -> Entry | None:
+        return next((queue[key] for queue in self._open.values() if key in queue), None)
+
+    def _remove(self, entry: Entry) -> None:
+        del self._open[entry.kind][entry.key]
+        self._tries.pop(entry.key, None)
+
+    def _may_go(self, entry: Entry, now_ns: int) -> bool:
+        if entry.key in self._sent:
+            return False
+        if now_ns >= self._held_until_ns.get(entry.kind, now_ns):
+            return True
+        return entry.urgent and entry.key not in self._tries
+
     def _fill(self, kinds: tuple[Kind, ...], now_ns: int) -> list[Entry]:
-        waiting = [e for kind in kinds for e in self._open[kind].values() if e.key not in self._sent]
+        waiting = [e for kind in kinds for e in self._open[kind].values() if self._may_go(e, now_ns)]
         if len(kinds) > 1:
             waiting.sort(key=lambda entry: entry.key)
         send = []

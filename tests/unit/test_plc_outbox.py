@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inspector.clock import NS_PER_MS
-from inspector.plc.outbox import BOUND, RESERVED, STALL_NS, Entry, Kind, Outbox, Step
+from inspector.plc.outbox import AGAIN_NS, BOUND, MAX_TRIES, RESERVED, STALL_NS, Entry, Kind, Outbox, Step
 from inspector.types import DeliveryState
 
 
@@ -151,6 +151,43 @@ def test_what_the_broker_refuses_is_closed() -> None:
     assert outbox.refused(1) is None
 
 
+def test_a_verdict_that_nobody_heard_is_sent_again_while_it_is_valid() -> None:
+    outbox = connected()
+    outbox.put(entry(1, valid_until_ns=3 * AGAIN_NS[Kind.VERDICT]))
+    assert keys(outbox.step(0)) == [1]
+    assert outbox.unheard(1, 10) == entry(1, valid_until_ns=3 * AGAIN_NS[Kind.VERDICT])
+    due_ns = 10 + AGAIN_NS[Kind.VERDICT]
+    assert outbox.next_due_ns() == due_ns
+    outbox.put(entry(2))
+    assert keys(outbox.step(due_ns - 1)) == [], "in order, so the next one waits with it"
+    outbox.put(entry(3, urgent=True))
+    assert keys(outbox.step(due_ns - 1)) == [3], "an emergency does not"
+    assert keys(outbox.step(due_ns)) == [1, 2]
+    outbox.unheard(1, due_ns)
+    expired = outbox.step(3 * AGAIN_NS[Kind.VERDICT]).expired
+    assert [e.key for e in expired] == [1]
+
+
+def test_a_notice_that_nobody_wants_is_given_up_in_the_end() -> None:
+    outbox = connected()
+    outbox.put(bulk(1, Kind.UNDELIVERED))
+    now_ns = tries = 0
+    while keys(outbox.step(now_ns)) == [1]:
+        tries += 1
+        if outbox.unheard(1, now_ns) is None:
+            outbox.delivered(1, now_ns)
+        now_ns += AGAIN_NS[Kind.UNDELIVERED]
+    assert tries == MAX_TRIES
+    assert len(outbox) == 0
+
+
+def test_an_explanation_that_nobody_wants_is_done() -> None:
+    outbox = connected()
+    outbox.put(bulk(1))
+    outbox.step(0)
+    assert outbox.unheard(1, 0) is None
+
+
 class Broker(RuleBasedStateMachine):
     """Any order of verdicts, outages, acknowledgements and time."""
 
@@ -199,6 +236,16 @@ class Broker(RuleBasedStateMachine):
             return
         assert (delivery is not None) == (self.put[key].kind is Kind.VERDICT)
         self.ended[key] = "delivered"
+
+    @precondition(lambda self: self.flying)
+    @rule(which=st.integers(0, 100))
+    def nobody_listens(self, which: int) -> None:
+        key = self.flying[which % len(self.flying)]
+        if self.outbox.unheard(key, self.now_ns) is None:
+            self.puback(which)
+            return
+        self.flying.remove(key)
+        self.sent_on_this_connection.clear()
 
     @precondition(lambda self: self.put)
     @rule(which=st.integers(0, 1000))
