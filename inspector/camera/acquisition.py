@@ -1,32 +1,27 @@
 """A camera that delivers frames: the one thing that the rest of the product sees of cameras."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from genicam import gentl
-
+from inspector import log
+from inspector.camera.buffer_stream import BufferStream
 from inspector.camera.camera_time import CameraTime
 from inspector.camera.connect import connect
 from inspector.camera.connection import Connection, lost
-from inspector.camera.exposure import FrameFacts, facts_reader
 from inspector.camera.frame_ids import FrameIds
-from inspector.camera.frame_view import FrameView, image_view
+from inspector.camera.frame_maker import FrameMaker
+from inspector.camera.frame_view import FrameView
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.gentl_system import acquire_system, release_system
 from inspector.camera.liveness import Liveness
-from inspector.camera.pixel_format import PixelLayout, layout_of
 from inspector.camera.settings import find_node, read_value
 from inspector.camera.time_latch import TimeLatch
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config import CameraConfig, SfncValue
-from inspector.errors import ConfigError, DataError, DeviceError, InvariantError
-from inspector.types import FrameMeta
+from inspector.errors import DataError, DeviceError, InvariantError
 
 _EVENT_WAIT_MS = 100  # one wait in the producer; between two, signals and the watchdog have their turn
-_MISSING_PACKETS, _RECEIVED_NS = 1000, 1001  # BUFFER_INFO commands of our producer
 _CONTROL_REGISTER = 0x0A00  # control channel privilege: every GigE Vision camera has it
 
 
@@ -73,8 +68,7 @@ class Camera:
         self._connection: Connection | None = None
         self._liveness: Liveness | None = None
         self._latch: TimeLatch | None = None
-        self._facts: Any = None
-        self._fallback: tuple[PixelLayout, int, int] | None = None
+        self._maker: FrameMaker | None = None
         self._running = False
         self._free_running = False
         self._quiet_since_ns = 0
@@ -111,7 +105,7 @@ class Camera:
         self.time.reset()
         self.statistics.reconnects += 1
         connection = self._connection
-        if not self._system.is_own and connection.is_gige:
+        if not self._system.is_own and connection.tl_type == "GEV":
             port = connection.port
             self._liveness = Liveness(lambda: port.read(_CONTROL_REGISTER, 4), self._clock)
         self._latch = TimeLatch.of(connection.node_map, self._clock)
@@ -123,10 +117,17 @@ class Camera:
         if stream is None or self._running:
             raise InvariantError(f"camera {self.config.id} acquires already")
         try:
-            layout = layout_of(nodes.PixelFormat.get_int_value(), self.config.id)
-            self._fallback = (layout, int(nodes.Width.value), int(nodes.Height.value))
+            self._maker = FrameMaker(
+                camera_id=self.config.id,
+                node_map=nodes,
+                tl_type=connection.tl_type,
+                own_producer=self._system.is_own,
+                ids=self._ids,
+                times=self.time,
+                observes_arrivals=self._latch is None,
+                clock=self._clock,
+            )
             self._free_running = read_value(nodes, "TriggerMode") != "On"
-            self._facts = facts_reader(nodes)
             size = stream.payload_size or int(nodes.PayloadSize.value)
             stream.start(self.config.buffers, size)
             self._running = True
@@ -155,7 +156,7 @@ class Camera:
             except GENTL_ERRORS as error:
                 raise self._give_up(error) from error
             if filled is not None:
-                return self._hand_out(*filled)
+                return self._hand_out(stream, *filled)
             self._check_alive()
             if self._clock.now_ns() >= deadline_ns:
                 return None
@@ -203,84 +204,31 @@ class Camera:
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def _hand_out(self, raw: Any, session: int) -> FrameView:
-        stream = self._connected().stream
-        assert stream is not None
+    def _hand_out(self, stream: BufferStream, raw: Any, session: int) -> FrameView:
+        assert self._maker is not None
         try:
-            received_ns = self._received_ns(raw)
-            missing = self._missing_packets(raw)
-            facts: FrameFacts = self._facts(raw, complete=missing == 0)
-            meta = self._meta(raw, received_ns, missing, facts)
-            layout, width, height, padding = self._geometry(raw)
-            image = image_view(raw.raw_buffer, layout, width, height, padding)
+            meta, image = self._maker.make(raw)
         except DataError:
             self.statistics.invalid += 1
             stream.give_back(raw, session)
             raise
-        except GENTL_ERRORS as error:
-            raise self._give_up(error) from error
         self.statistics.frames += 1
-        self.statistics.incomplete += missing > 0
-        self.statistics.missing_packets += missing
+        self.statistics.incomplete += meta.missing_packets > 0
+        self.statistics.missing_packets += meta.missing_packets
         self.statistics.lost = self._ids.lost
         self._quiet_since_ns = self._clock.now_ns()
+        # Now and not while waiting: a camera that has just sent a frame answers at once, and one
+        # that has died would keep us waiting for the answer.
         if self._latch is not None and self._latch.due():
             self._observe_time()
         return FrameView(meta, image, lambda: stream.give_back(raw, session))
 
-    def _meta(self, raw: Any, received_ns: int, missing: int, facts: FrameFacts) -> FrameMeta:
-        layout, width, height, _ = self._geometry(raw)
-        exposure_ns = round(facts.exposure_us * 1000)
-        stamp_ns = _optional(lambda: raw.timestamp_ns)
-        start_ns = received_ns - exposure_ns
-        if stamp_ns:
-            # Reading both clocks at once is better than any arrival, where the camera can.
-            if missing == 0 and self._latch is None:
-                self.time.observe(stamp_ns, received_ns, slack_ns=exposure_ns)
-            if self.time.ready:
-                start_ns = min(start_ns, self.time.to_host(stamp_ns))
-        return FrameMeta(
-            camera_id=self.config.id,
-            frame_id=self._ids.of(_optional(lambda: raw.frame_id)),
-            exposure_start_ns=start_ns,
-            exposure_us=facts.exposure_us,
-            received_ns=received_ns,
-            width_px=width,
-            height_px=height,
-            pixel_format=layout.name,
-            encoder_ticks=facts.encoder_ticks,
-            missing_packets=missing,
-        )
-
-    def _geometry(self, raw: Any) -> tuple[PixelLayout, int, int, int]:
-        """The frame's own layout, or the one that is set, for a frame whose leader was lost."""
-        assert self._fallback is not None
-        try:
-            layout = layout_of(int(raw.pixel_format), self.config.id)
-            return layout, int(raw.width), int(raw.height), int(raw.padding_x)
-        except gentl.GenericException:
-            return *self._fallback, 0
-        except ConfigError as error:  # somebody changed it while it runs
-            raise DataError(str(error)) from error
-
-    def _received_ns(self, raw: Any) -> int:
-        now_ns = self._clock.now_ns()
-        if not self._system.is_own:
-            return now_ns
-        # Our producer notes the moment on its own thread, before Python had its turn.
-        return now_ns - max(0, time.monotonic_ns() - int(raw.get_info_uint64(_RECEIVED_NS)))
-
-    def _missing_packets(self, raw: Any) -> int:
-        if self._system.is_own:
-            return int(raw.get_info_uint64(_MISSING_PACKETS))
-        try:
-            return 0 if raw.is_complete() else 1
-        except gentl.GenericException:
-            return 0  # a producer that does not say hands out whole frames only
-
     def _observe_time(self) -> None:
         if self._latch is not None:
-            self.time.observe(*self._latch.observe())
+            try:
+                self.time.observe(*self._latch.observe())
+            except GENTL_ERRORS as error:
+                log.get().info("the camera's clock was not read", cause=reason(error))
 
     # -- the camera itself -------------------------------------------------------------------------
 
@@ -306,7 +254,7 @@ class Camera:
         if self._liveness is not None:
             self._liveness.close()
         connection, self._connection = self._connection, None
-        self._liveness, self._latch, self._facts, self._running = None, None, None, False
+        self._liveness, self._latch, self._maker, self._running = None, None, None, False
         if connection is not None:
             connection.close()
 
@@ -315,11 +263,3 @@ class Camera:
         node = find_node(nodes, "TLParamsLocked")  # SFNC 2: features that must not change now
         if node is not None:
             node.value = value
-
-
-def _optional(read: Callable[[], Any]) -> int | None:
-    """Return what a buffer tells, None where it does not (the leader of the frame was lost)."""
-    try:
-        return int(read())
-    except gentl.GenericException:
-        return None

@@ -74,9 +74,14 @@ class BufferStream:
                 self._module.queue_buffer(buffer, _CLEAR_BUFFER)
 
     def stop(self) -> None:
-        """Stop the engine and revoke the buffers. Raises what the producer raises."""
+        """Stop the engine and revoke the buffers; may be called again where it raised halfway.
+
+        Raises what the producer raises.
+        """
         with self._lock:
             self._running = False
+        if not self._announced:
+            return
         # KILL: what is half filled is of no use, and a dead camera would never complete it.
         self._module.stop_acquisition(gentl.ACQ_STOP_FLAGS_LIST.ACQ_STOP_FLAGS_KILL)
         self._module.flush_buffer_queue(gentl.ACQ_QUEUE_TYPE_LIST.ACQ_QUEUE_ALL_DISCARD)

@@ -46,9 +46,9 @@ class Connection:
             raise
 
     @property
-    def is_gige(self) -> bool:
-        """Whether the camera has the registers of GigE Vision."""
-        return bool(self._device.tl_type == "GEV")
+    def tl_type(self) -> str:
+        """GEV for a camera with the registers of GigE Vision."""
+        return str(self._device.tl_type)
 
     @property
     def port(self) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from genicam import genapi
+from genicam import genapi, gentl
 
 from inspector.camera.settings import find_node, read_value
 
@@ -21,7 +21,7 @@ class FactsReader(Protocol):
     def __call__(self, raw: Any, *, complete: bool) -> FrameFacts: ...
 
 
-def facts_reader(node_map: Any) -> FactsReader:
+def facts_reader(node_map: Any, tl_type: str) -> FactsReader:
     """Return what reads the facts of each frame, with the settings of now as the fallback."""
     exposure = read_value(node_map, "ExposureTime")
     if exposure is None:
@@ -29,32 +29,41 @@ def facts_reader(node_map: Any) -> FactsReader:
     fixed = FrameFacts(float(exposure) if isinstance(exposure, int | float) else 0.0, None)
     if read_value(node_map, "ChunkModeActive") is not True:
         return lambda raw, *, complete: fixed  # noqa: ARG005 - the protocol's arguments
-    return _ChunkReader(node_map, fixed)
+    return _ChunkReader(node_map, tl_type, fixed)
 
 
 class _ChunkReader:
-    """Chunks follow the pixels (GigE Vision 2.0, section 25.3); GenApi finds them in the buffer."""
+    """GenApi finds the chunks in the buffer: from its end backwards in GigE Vision (2.0, 25.3),
+    else where the producer says that they are."""
 
-    def __init__(self, node_map: Any, fixed: FrameFacts) -> None:
+    def __init__(self, node_map: Any, tl_type: str, fixed: FrameFacts) -> None:
         self._fixed = fixed
         self._node_map = node_map
-        self._adapter = genapi.ChunkAdapterGEV(node_map)
-        self._attached = False
+        self._is_gige = tl_type == "GEV"
+        kind = genapi.ChunkAdapterGEV if self._is_gige else genapi.ChunkAdapterGeneric
+        self._adapter = kind(node_map)
 
     def __call__(self, raw: Any, *, complete: bool) -> FrameFacts:
-        if not complete or not raw.is_containing_chunk_data():
+        if not complete or not self._attach(raw):
             return self._fixed
-        if self._attached:
-            self._adapter.update_buffer(raw.raw_buffer)
-        else:
-            self._adapter.attach_buffer(raw.raw_buffer, raw.delivered_chunk_payload_size)
-            self._attached = True
         exposure = self._number("ChunkExposureTime", float)
         encoder = self._number("ChunkEncoderValue", int)
         return FrameFacts(
             self._fixed.exposure_us if exposure is None else exposure,
             None if encoder is None else int(encoder),
         )
+
+    def _attach(self, raw: Any) -> bool:
+        try:
+            if not raw.is_containing_chunk_data():
+                return False
+            if self._is_gige:
+                self._adapter.attach_buffer(raw.raw_buffer, raw.delivered_chunk_payload_size)
+            else:
+                self._adapter.attach_buffer(raw.raw_buffer, raw.chunk_data_info_list)
+        except gentl.GenericException:
+            return False  # the producer does not know chunks
+        return True
 
     def _number(self, name: str, kind: Callable[[Any], float]) -> float | None:
         node = find_node(self._node_map, name)
