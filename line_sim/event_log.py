@@ -1,6 +1,33 @@
 """The event log: one JSON object a line, for people, tests and live views.
 
-Every line has `event` and `at_ns` (CLOCK_MONOTONIC when it was written).
+Every line has `event` and `at_ns` (CLOCK_MONOTONIC when it was written). Other `*_ns` keys are
+CLOCK_MONOTONIC too, `*_utc_ns` UTC. In the order in which they appear first:
+
+- ready: scenario, seed, parts, defective, base, broker, camera_address, camera_serial, width_px,
+  height_px, deadline_ms, mode (fast, realtime): the camera answers, the broker took our subscriptions
+- connection: connected
+- state, availability, fault: the payload, received_ns
+- start: (none): the cell is ready, the belt starts
+- belt: running, encoder_ticks
+- trigger: part_id, number, defect (null: good), picture, frame (a frame will come), trigger_ns,
+  trigger_utc_ns, encoder_ticks, lag_ms (behind simulated time)
+- anomaly: sensor, value, unit, urgency, seq, part_number: the scenario made this reading abnormal
+- verdict: verdict_id, part_id, seq, decision, action, reason, cause, missing, confidence, p_defect
+  (null: unknown), failsafe, latency_ms, received_ns, since_trigger_ms, in_time, stale, defect
+- action: part_id, action, by (verdict, failsafe): what the PLC does with the part
+- ack: verdict_id, part_id, action: published
+- left: part_id, defect, lane (PASS, REJECT, HOLD), told
+- late: part_id, deadline_ns, action: no verdict by the deadline
+- redelivered: verdict_id: the same message once more
+- sequence_gap: seq, text
+- violation: topic, part_id, text: against docs/mqtt.md
+- undelivered, explanation: the payload, received_ns
+- emergency: verdict_id, part_id, cause, received_ns, since_urgent_ms (null: no sensor said so)
+- emergency_missed: deadline_ns
+- reset: source, attempt: RESET published
+- reset_unanswered: attempts: the state stays latched; the belt starts all the same
+- camera: the camera's counters, alive
+- summary: the fields of `score.Score`, interrupted, exit_status; always last
 """
 
 import json
