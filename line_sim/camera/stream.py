@@ -87,14 +87,16 @@ class Stream:
         if interval_ns:
             burst = max(1, round(_PACING_NS / interval_ns))
         packet_ids = np.arange(block.packet_count, dtype=np.int64)
-        started_ns = time.monotonic_ns()
+        due_ns = time.monotonic_ns()
         for first in range(0, block.packet_count, burst):
             chosen = packet_ids[first : first + burst]
             self._counters.add("packets_sent", self._transmit(block, chosen, settings))
-            due_ns = started_ns + round((first + len(chosen)) * interval_ns)
-            wait_ns = due_ns - time.monotonic_ns()
-            if wait_ns > 0:
-                time.sleep(wait_ns / _NS_PER_S)
+            # No wire makes up for lost time: after a stall of this process at most one burst is sent
+            # early, else the receiver's socket buffer (208 KiB by default) would overflow.
+            now_ns = time.monotonic_ns()
+            due_ns = max(due_ns + round(len(chosen) * interval_ns), now_ns - _PACING_NS)
+            if due_ns > now_ns:
+                time.sleep((due_ns - now_ns) / _NS_PER_S)
         self._counters.add("frames_sent")
 
     def resend(self, request: ResendRequest, settings: StreamSettings) -> None:
