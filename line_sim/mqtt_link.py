@@ -125,7 +125,7 @@ class MqttLink:
         if not self._subscribed.wait(timeout_s) or self._refused is not None:
             self.stop()
             why = self._refused or f"no answer within {timeout_s:g} s"
-            raise DeliveryError(f"broker at {self._broker!r}: {why}; check user, password and ACL")
+            raise DeliveryError(f"broker at {self._broker!r}: {why}; check user, password, ACL and TLS")
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 1; kept and sent after a reconnect while the broker is away."""

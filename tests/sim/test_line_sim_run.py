@@ -347,7 +347,7 @@ def test_a_broker_that_refuses_us_is_one_clear_line(
     port = start_broker(f"allow_anonymous false\npassword_file {tmp_path / 'users'}\n")
     done, events = _run(port, camera_address)
     assert done.returncode == 1
-    assert "refused: Not authorized; check user, password and ACL" in done.stderr
+    assert "refused: Not authorized; check user, password, ACL and TLS" in done.stderr
     assert done.stderr.count("\n") == 1
     assert events == []
 
