@@ -40,7 +40,9 @@ class Measured:
             record.verdict.decided_ns,
             received_ns,
         )
-        return {name: (end - begin) / 1e6 for name, begin, end in zip(STAGES, marks, marks[1:], strict=True)}
+        return {
+            name: (end - begin) / 1e6 for name, begin, end in zip(STAGES, marks[:-1], marks[1:], strict=True)
+        }
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ from collections import deque
 from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
-from inspector.detect.openvino_engine import load_detector
+from inspector.detect.load import load_detector
 from inspector.services.loop import Context
 from inspector.topics import RESULTS
 from inspector.types import Frame, FrameResult, ResultStatus
@@ -24,8 +24,12 @@ class DetectorService:
         ]
         self._results = context.bus.publisher(RESULTS)
         self._waiting: deque[Frame] = deque()
+        folder = model_folder(context.site)
         self._engine = load_detector(
-            self._config, model_folder(context.site), context.clock, on_ready=context.bus.wake
+            self._config.model_copy(update={"model": str(folder)}),
+            folder.parent,
+            clock=context.clock,
+            on_ready=context.bus.wake,
         )
 
     def step(self) -> int | None:
