@@ -7,7 +7,6 @@ each packet. Python's socket module does not have it, hence ctypes.
 
 import ctypes
 import errno
-import os
 import socket
 import struct
 import time
@@ -45,7 +44,7 @@ class Transmitter(Protocol):
 
 
 class SendmsgTransmitter:
-    """One system call for each packet; works wherever Python does."""
+    """One system call for each packet, for hosts without sendmmsg."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -144,7 +143,5 @@ def best_transmitter(sock: socket.socket) -> Transmitter:
     """Return the fastest transmitter that this host has."""
     try:
         return SendmmsgTransmitter(sock)
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise OSError(error.errno, os.strerror(error.errno or 0)) from error
+    except OSError:
         return SendmsgTransmitter(sock)
