@@ -147,7 +147,7 @@ static uint64_t value_of(Object *module, size_t index) {
     if (module->kind == KIND_INTERFACE) return (uint64_t)((Interface *)module)->count;
     if (module->kind == KIND_DEVICE) {
         Device *device = (Device *)module;
-        return index == 1 ? device->lost : (uint64_t)device->heartbeat_ms;
+        return index == 1 ? device->lost != NULL : (uint64_t)device->heartbeat_ms;
     }
     Stream *stream = (Stream *)module;
     stream_refresh(stream);

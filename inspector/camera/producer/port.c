@@ -11,7 +11,7 @@
 #define REGISTER_PACKET_SIZE 0x0D04
 
 static int32_t alive(Device *device) {
-    return device->lost ? fail(GC_ERR_IO, "the camera is gone: %s", device->camera.id) : GC_ERR_SUCCESS;
+    return device->lost ? fail(GC_ERR_IO, "%s", device->lost) : GC_ERR_SUCCESS;
 }
 
 /* The protocol moves whole, aligned 32 bit words; GenApi asks for what it likes. */

@@ -108,7 +108,7 @@ struct Device {
     ArvDevice *arv;
     HANDLE remote;                /* the remote device's port */
     _Atomic(HANDLE) stream;       /* NULL or the one data stream */
-    atomic_bool lost;
+    const char *_Atomic lost;     /* NULL, or why we gave the camera up */
     atomic_bool packet_size_set;  /* by the consumer: then we do not negotiate */
     atomic_int commands_in_flight;
     atomic_int heartbeat_ms;
@@ -162,7 +162,7 @@ int32_t device_info(const Found *camera, bool opened, int32_t command, int32_t *
 bool device_is_open(const Found *camera);
 void device_watch(Device *device);
 void device_unwatch(Device *device);
-void device_lost(Device *device);
+void device_lost(Device *device, const char *reason);
 int32_t device_error(GError *error, const char *what);
 int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size);
 int32_t remote_write(Device *device, uint64_t address, const void *buffer, size_t size);

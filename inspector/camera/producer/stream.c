@@ -103,7 +103,7 @@ static void enlarge_socket_buffer(uint16_t port, int bytes) {
 
 static int32_t start(Stream *stream, uint64_t number) {
     Device *device = device_of(stream);
-    if (device->lost) return fail(GC_ERR_IO, "the camera is gone: %s", device->camera.id);
+    if (device->lost) return fail(GC_ERR_IO, "%s", device->lost);
     pthread_mutex_lock(&stream->mutex);
     bool busy = stream->arv || stream->grabbing, none = !stream->announced;
     if (!busy) stream->grabbing = true;
@@ -295,7 +295,7 @@ int32_t event_next(Stream *stream, NewBufferEvent *data, uint64_t timeout_ms) {
         bool aborted = stream->closed || stream->kill_event;
         if (aborted || device_of(stream)->lost || monotonic_ns() >= end) {
             result = aborted                     ? fail(GC_ERR_ABORT, "the wait was ended")
-                     : device_of(stream)->lost ? fail(GC_ERR_IO, "the camera is gone")
+                     : device_of(stream)->lost ? fail(GC_ERR_IO, "%s", device_of(stream)->lost)
                                                  : fail(GC_ERR_TIMEOUT, "no frame in %llu ms", (unsigned long long)timeout_ms);
             break;
         }

@@ -20,8 +20,9 @@
 /* A camera may be deaf while it carries out a command, for as long as Aravis waits for its answer. */
 #define SILENCE_IN_COMMAND_MS 3000
 
-void device_lost(Device *device) {
-    if (atomic_exchange(&device->lost, true)) return;
+void device_lost(Device *device, const char *reason) {
+    const char *not_yet = NULL;
+    if (!atomic_compare_exchange_strong(&device->lost, &not_yet, reason)) return;
     Stream *stream = object_get(device->stream, KIND_STREAM);
     if (stream) stream_wake(stream);
     object_put((Object *)stream);
@@ -64,10 +65,12 @@ static void *watch(void *context) {
     while (fd >= 0 && !device->lost && !wait_or_stop(device, PROBE_PERIOD_MS)) {
         if (gvcp_probe(fd, &request, PROBE_WAIT_MS) != PROBE_SILENT) device->alive_ns = monotonic_ns();
         int64_t now = monotonic_ns(), silent_ms = (now - device->alive_ns) / 1000000;
-        if (silent_ms > (device->commands_in_flight ? SILENCE_IN_COMMAND_MS : SILENCE_MS)) device_lost(device);
+        if (silent_ms > (device->commands_in_flight ? SILENCE_IN_COMMAND_MS : SILENCE_MS))
+            device_lost(device, "it no longer answers");
         if (silent_ms == 0 && (now - kept_ns) / 1000000 >= device->heartbeat_ms / 3 && !device->lost) {
             kept_ns = now;
-            if (!keep_control(device)) device_lost(device);
+            if (!keep_control(device))
+                device_lost(device, "it no longer takes our commands: it was restarted, or another program took control");
         }
     }
     if (fd >= 0) close(fd);
