@@ -64,8 +64,9 @@ def _apply(node_map: Any, name: str, value: SfncValue, camera_id: str) -> SfncVa
         hint = f", did you mean {' or '.join(close)}?" if close else ""
         raise wrong(f"the camera has no such feature{hint}")
     if node.get_access_mode() not in _WRITABLE:
-        now = f" (it is {node.value!r})" if node.get_access_mode() in _READABLE else ""
-        raise wrong(f"the camera does not let this feature be written now{now}")
+        now = read_value(node_map, name)
+        known = "" if now is None else f" (it is {now!r})"
+        raise wrong(f"the camera does not let this feature be written now{known}")
     if isinstance(node, genapi.ICommand):
         if value is not True:
             raise wrong("this is a command, the only value is true")
