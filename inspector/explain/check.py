@@ -21,6 +21,7 @@ from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten
 from inspector.types import Action
 
 MIN_TEXT = 20
+_REPEATED_WORDS = 6
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _WORD = re.compile(r"[A-Za-z]+")
@@ -74,6 +75,7 @@ def check_text(text: str, facts: Facts, cause: Cause) -> None:
         raise DataError(f'the text must begin with "{facts.opening}"')
     if not _ALLOWED.fullmatch(text):
         raise DataError("the text has characters that are not plain ASCII text")
+    _check_repetition(text)
     _check_said(text, facts, cause)
     rest = _check_names(text, facts)
     _check_quantities(rest, facts)
@@ -84,6 +86,14 @@ def check_text(text: str, facts: Facts, cause: Cause) -> None:
 
 def _whole(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(name)}(?![A-Za-z0-9_-])")
+
+
+def _check_repetition(text: str) -> None:
+    """Small models that have lost the thread go round in circles."""
+    said = text.lower().split()
+    runs = [tuple(said[i : i + _REPEATED_WORDS]) for i in range(len(said) - _REPEATED_WORDS + 1)]
+    if len(runs) != len(set(runs)):
+        raise DataError("say each thing once")
 
 
 def _check_said(text: str, facts: Facts, cause: Cause) -> None:

@@ -8,7 +8,7 @@ from inspector.explain.lexicon import ABOVE, BELOW
 
 Sense = Literal["above", "below"]
 
-_TOKEN = re.compile(r"(?<![A-Za-z0-9_])-?\d+(?:\.\d+)?(?![A-Za-z0-9_])|[A-Za-z]+|[.;:]")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9_])-?\d+(?:\.\d+)?(?![A-Za-z0-9_])|[a-z][a-z0-9_]*|[.;:]")
 _REACH = 7
 """A comparison ends with its number at most this many words on, or at the end of the clause."""
 
@@ -19,7 +19,7 @@ def compared_with(text: str) -> frozenset[tuple[Decimal, Sense]]:
     sense: Sense | None = None
     left, negated = 0, False
     for token in _TOKEN.findall(text.lower()):
-        if token[-1].isdigit():
+        if token[-1].isdigit() and not token[0].isalpha():
             if sense is not None:
                 found.add((Decimal(token), sense))
             sense = None

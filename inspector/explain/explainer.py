@@ -27,7 +27,7 @@ class Explainer:
     """Explains verdicts. Never raises for a model that is missing, slow or wrong.
 
     `engine` None leaves the template. `fault` is what a person should know, or "": it is set when
-    the model fails, or is late several times in a row, and cleared by its next answer. `counters`
+    the model fails, or is late several times in a row, and cleared by its next faithful answer. `counters`
     count attempts of the language model and how they ended. `explain` and `probe` are for one
     thread at a time; `template` is for any.
     """
@@ -134,6 +134,7 @@ class Explainer:
                     continue
                 return None
             self.counters["written"] += 1
+            self.fault = ""
             return written
         return None
 
@@ -144,7 +145,6 @@ class Explainer:
         took_ns = float(self._clock.now_ns() - started_ns)
         self._usual_ns = (3 * self._usual_ns + took_ns) / 4 if self._usual_ns else took_ns
         self._late_in_a_row = 0
-        self.fault = ""
         return answer
 
     def _late(self) -> None:

@@ -21,7 +21,7 @@ VOCABULARY = words(
     reading readings reset review score sensor sensors service signal size surface time trigger
     value values
     abnormal available earlier enough late missing normal required usable outside within
-    arrived came detected differs found gave given located measured measures measuring observed
+    arrived came detected differs found gave located measured measures measuring observed
     received recorded reported sees seen shown showed shows
     held passed rejected stopped
     down emergency alarm warn warning

@@ -54,5 +54,5 @@ def number(value: float, digits: int = 3) -> str:
     """Return `value` in plain decimals with `digits` significant ones: ``7.8``, ``0.04``, ``1230``."""
     if not math.isfinite(value):
         return "unknown"
-    text = format(Decimal(f"{value:.{digits}g}"), "f")
+    text = format(Decimal(f"{value or 0.0:.{digits}g}"), "f")  # -0.0 is 0
     return text.rstrip("0").rstrip(".") if "." in text else text

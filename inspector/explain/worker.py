@@ -53,7 +53,7 @@ class ExplainWorker:
 
     @property
     def is_warm(self) -> bool:
-        """Whether the model has answered the probe, or there is none to wait for."""
+        """Whether the probe is over, or there is no model to wait for. How it ended is in `fault`."""
         return self._warm or self._thread is None
 
     @property
@@ -101,7 +101,8 @@ class ExplainWorker:
             self._done.put(self._explainer.template(record))
 
     def _run(self) -> None:
-        self._warm = self._explainer.probe(self._clock.now_ns() + int(_PROBE_S * NS_PER_S))
+        self._explainer.probe(self._clock.now_ns() + int(_PROBE_S * NS_PER_S))
+        self._warm = True
         while (record := self._next()) is not None:
             self._done.put(self._explainer.explain(record, self._backlog.deadline_ns(record)))
 

@@ -1,0 +1,129 @@
+"""What `Engine` promises, on the real engine with the small weights: slow answers, deadlines, closing."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
+from inspector.config import ExplainerConfig
+from inspector.errors import ModelError
+from inspector.explain.causes import rank_causes
+from inspector.explain.engine import DeadlineError, Engine
+from inspector.explain.explainer import Explainer
+from inspector.explain.facts import LineContext
+from inspector.explain.gather import gather
+from inspector.explain.grammar import schema_for
+from inspector.explain.probe import PROBE
+from inspector.explain.prompt import Turn, build
+from inspector.explain.start import open_engine
+from inspector.explain.weights import resolve
+
+SMALL = "smollm2-135m"
+CLOCK = SystemClock()
+FACTS = gather(PROBE, LineContext())
+CAUSES = rank_causes(FACTS)
+PROMPT, SCHEMA = build(FACTS, CAUSES), schema_for(FACTS, CAUSES)
+LONG_SCHEMA = {
+    "type": "object",
+    "properties": {"text": {"type": "string", "minLength": 2000}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    try:
+        resolve(SMALL)
+    except ModelError:
+        pytest.skip(f"needs the small weights (98 MB): inspector models pull {SMALL}")
+    before = signal.getsignal(signal.SIGTERM)
+    made = open_engine(ExplainerConfig(model=SMALL, nice=0), CLOCK)
+    assert signal.getsignal(signal.SIGTERM) == before
+    yield made
+    made.close()
+    assert not any(thread.name == "language-model" for thread in threading.enumerate())
+
+
+def in_s(seconds: float) -> int:
+    return CLOCK.now_ns() + int(seconds * NS_PER_S)
+
+
+def test_the_answer_is_in_the_schema(engine: Engine) -> None:
+    answer = engine.complete(PROMPT, SCHEMA, in_s(120))
+    parsed = json.loads(answer)
+    assert parsed["text"].startswith(FACTS.opening)
+    assert parsed["cause"] == 1
+    assert set(parsed["cited"]) <= {fact.id for fact in FACTS.facts}
+    assert answer == json.dumps(parsed, separators=(",", ":"))
+
+
+def test_the_same_question_has_the_same_answer(engine: Engine) -> None:
+    assert engine.complete(PROMPT, SCHEMA, in_s(120)) == engine.complete(PROMPT, SCHEMA, in_s(120))
+
+
+def test_late_raises_and_the_engine_stays_usable(engine: Engine) -> None:
+    fresh = (Turn("user", "Say something new. " * 150),)  # more prompt than fits the time
+    with pytest.raises(DeadlineError):
+        engine.complete(fresh, SCHEMA, CLOCK.now_ns() + 50 * NS_PER_MS)
+    with pytest.raises(DeadlineError):
+        engine.complete(PROMPT, SCHEMA, CLOCK.now_ns() - 1)
+    assert json.loads(engine.complete(PROMPT, SCHEMA, in_s(120)))
+
+
+def test_an_answer_without_end_and_a_prompt_without_room_are_errors(engine: Engine) -> None:
+    with pytest.raises(ModelError, match="max_tokens"):
+        engine.complete(PROMPT, LONG_SCHEMA, in_s(120))
+    with pytest.raises(ModelError, match="refused"):
+        engine.complete((Turn("user", "word " * 3000),), SCHEMA, in_s(120))
+    with pytest.raises(ModelError, match="refused"):
+        engine.complete(PROMPT, {"type": "object", "properties": {"a": {"pattern": "("}}}, in_s(120))
+
+
+def test_nobody_can_connect(engine: Engine) -> None:
+    engine.complete(PROMPT, SCHEMA, in_s(120))
+    inodes = {
+        os.readlink(link).removeprefix("socket:[").removesuffix("]")
+        for link in Path("/proc/self/fd").iterdir()
+        if link.is_symlink() and os.readlink(link).startswith("socket:[")
+    }
+    for table in ("tcp", "tcp6"):
+        lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        listening = [line.split() for line in lines if line.split()[3] == "0A"]
+        assert not [line for line in listening if line[9] in inodes]
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[6] in inodes and len(fields) > 7:
+            assert not Path(fields[7]).exists()
+
+
+def test_an_explanation_comes_whoever_wrote_it(engine: Engine) -> None:
+    explainer = Explainer(engine, LineContext(), CLOCK)
+    explanation = explainer.explain(PROBE, in_s(120))
+    assert explanation.text.startswith("Part PROBE1 was rejected")
+    assert explainer.counters["asked"] >= 1
+    assert explainer.counters["failed"] == 0
+
+
+def test_a_damaged_file_is_a_model_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(1000))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_engine(ExplainerConfig(model=str(broken)), CLOCK)
+
+
+def test_a_closed_engine_refuses() -> None:
+    try:
+        resolve(SMALL)
+    except ModelError:
+        pytest.skip(f"needs the small weights (98 MB): inspector models pull {SMALL}")
+    closed = open_engine(ExplainerConfig(model=SMALL, nice=0), CLOCK)
+    closed.close()
+    closed.close()
+    with pytest.raises(ModelError, match="closed"):
+        closed.complete(PROMPT, SCHEMA, in_s(5))

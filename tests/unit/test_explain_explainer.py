@@ -1,0 +1,161 @@
+"""An explanation always comes: from the model when it is right and in time, else from the template."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from inspector.clock import NS_PER_S
+from inspector.errors import ModelError
+from inspector.explain.engine import DeadlineError, Schema
+from inspector.explain.explainer import Explainer
+from inspector.explain.facts import LineContext
+from inspector.explain.probe import PROBE
+from inspector.explain.prompt import Prompt
+from inspector.types import ExplanationSource
+
+GOOD = json.dumps(
+    {
+        "cause": 1,
+        "text": "Part PROBE1 was rejected because cam1 found scratch while vibration1 was at 7.8 mm/s.",
+        "cited": [1, 2, 3],
+    }
+)
+WRONG = GOOD.replace("7.8", "9.9")
+LLM, TEMPLATE = ExplanationSource.LLM, ExplanationSource.TEMPLATE
+
+
+@dataclass
+class ManualClock:
+    ns: int = 1_000
+
+    def now_ns(self) -> int:
+        return self.ns
+
+    def utc_ns(self) -> int:
+        return self.ns
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers what it was told to, and takes as long as it was told to."""
+
+    clock: ManualClock
+    script: list[str | ModelError]
+    takes_s: float = 5.0
+    prompts: list[Prompt] = field(default_factory=list)
+    closed: bool = False
+    model_sha256: str = "ab" * 32
+
+    def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
+        assert schema["required"] == ["cause", "text", "cited"]
+        self.prompts.append(prompt)
+        end_ns = self.clock.ns + int(self.takes_s * NS_PER_S)
+        self.clock.ns = min(end_ns, deadline_ns)
+        if end_ns > deadline_ns:
+            raise DeadlineError("late")
+        answer = self.script.pop(0) if self.script else GOOD
+        if isinstance(answer, ModelError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def make(*script: str | ModelError, takes_s: float = 5.0) -> tuple[Explainer, ScriptedEngine, ManualClock]:
+    clock = ManualClock()
+    engine = ScriptedEngine(clock, list(script), takes_s)
+    return Explainer(engine, LineContext(), clock), engine, clock
+
+
+def in_s(clock: ManualClock, seconds: float) -> int:
+    return clock.ns + int(seconds * NS_PER_S)
+
+
+def test_a_faithful_answer_is_the_models() -> None:
+    explainer, engine, clock = make(GOOD)
+    explanation = explainer.explain(PROBE, in_s(clock, 30))
+    assert explanation.source is LLM
+    assert explanation.text == json.loads(GOOD)["text"]
+    assert explanation.cited == ("1", "2", "3")
+    assert explanation.model_sha256 == engine.model_sha256
+    assert explanation.latency_ms == 5000.0
+    assert (explanation.verdict_id, explanation.part_id) == ("probe", "PROBE1")
+
+
+def test_a_wrong_answer_is_asked_for_again_with_the_reason() -> None:
+    explainer, engine, clock = make(WRONG, GOOD)
+    assert explainer.explain(PROBE, in_s(clock, 30)).source is LLM
+    assert "7.8 mm/s" in engine.prompts[1][-1].content.splitlines()[-1]
+    assert engine.prompts[0][:-1] == engine.prompts[1][:-1]
+
+
+def test_two_wrong_answers_give_the_template() -> None:
+    explainer, engine, clock = make(WRONG, "not json")
+    explanation = explainer.explain(PROBE, in_s(clock, 30))
+    assert explanation.source is TEMPLATE
+    assert explanation.model_sha256 == ""
+    assert "7.8 mm/s" in explanation.text
+    assert len(engine.prompts) == 2
+
+
+def test_no_second_attempt_without_the_time_for_it() -> None:
+    explainer, engine, clock = make(WRONG, GOOD)
+    assert explainer.explain(PROBE, in_s(clock, 7)).source is TEMPLATE
+    assert len(engine.prompts) == 1
+
+
+def test_late_is_the_template_by_the_deadline_and_three_times_a_fault() -> None:
+    explainer, _, clock = make(takes_s=60.0)
+    for n in range(3):
+        assert explainer.fault == ""
+        deadline_ns = in_s(clock, 30 + n)
+        assert explainer.explain(PROBE, deadline_ns).source is TEMPLATE
+        assert clock.ns <= deadline_ns
+    assert "3 times in a row" in explainer.fault
+
+
+def test_too_little_time_is_not_tried_but_not_for_ever() -> None:
+    explainer, engine, clock = make()
+    explainer.explain(PROBE, in_s(clock, 30))
+    engine.takes_s = 1.0
+    sources = [explainer.explain(PROBE, in_s(clock, 2)).source for _ in range(12)]
+    assert sources[0] is TEMPLATE
+    assert sources[-1] is LLM
+
+
+def test_a_dead_model_is_a_fault_and_templates() -> None:
+    explainer, _, clock = make(ModelError("it is gone"), GOOD)
+    assert explainer.explain(PROBE, in_s(clock, 30)).source is TEMPLATE
+    assert explainer.fault == "it is gone; explanations come from the template"
+    assert explainer.explain(PROBE, in_s(clock, 30)).source is LLM
+    assert explainer.fault == ""
+
+
+def test_without_a_model_there_is_the_template() -> None:
+    explainer = Explainer(None, LineContext(), ManualClock(), fault="the model is not here")
+    assert explainer.explain(PROBE, 10**12).source is TEMPLATE
+    assert explainer.fault.startswith("the model is not here")
+    assert not explainer.probe(10**12)
+    explainer.close()
+
+
+@pytest.mark.parametrize(("answers", "passes"), [((GOOD,), True), ((WRONG, WRONG), False)])
+def test_probe_is_a_real_answer(answers: tuple[str, ...], passes: bool) -> None:
+    explainer, engine, clock = make(*answers)
+    assert explainer.probe(in_s(clock, 60)) is passes
+    assert bool(explainer.fault) is not passes
+    assert engine.prompts
+
+
+def test_template_needs_no_engine_time() -> None:
+    explainer, engine, _ = make()
+    assert explainer.template(PROBE).source is TEMPLATE
+    assert not engine.prompts
+
+
+def test_close_frees_the_model() -> None:
+    explainer, engine, _ = make()
+    explainer.close()
+    assert engine.closed
