@@ -18,7 +18,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # -- system packages: the camera library, the broker, a compiler, what OpenCV links to ------------
 packages="libaravis-0.8-0 mosquitto gcc libc6-dev make libgl1 libglib2.0-0 libxml2"
-[ "$purpose" = test ] && packages="$packages aravis-tools tshark openssl"
+[ "$purpose" = test ] && packages="$packages aravis-tools aravis-tools-cli tshark openssl"
 missing=
 for package in $packages; do
     # Newer Debian and Ubuntu releases carry some of these under a name ending in t64.

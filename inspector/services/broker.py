@@ -1,5 +1,7 @@
 """A private MQTT broker on loopback, for the demo: mosquitto as a child process (decision 010)."""
 
+import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -32,7 +34,9 @@ class PrivateBroker:
             "log_type error\n"
         )
         self._log = (folder / "mosquitto.log").open("ab")
-        self._command = ["setpriv", "--pdeathsig", "TERM", program, "-c", str(self._config)]
+        folder.chmod(0o711)  # so that the broker can reach its file, and nobody can list the folder
+        self._command = ["setpriv", *_as_nobody_special(), "--pdeathsig", "TERM"]
+        self._command += [program, "-c", str(self._config)]
         self._process = self._start()
 
     @property
@@ -61,6 +65,17 @@ class PrivateBroker:
         process.kill()
         process.wait()
         raise ConfigError(f"mosquitto did not start: see {self._log.name}")
+
+
+def _as_nobody_special() -> list[str]:
+    """Options of setpriv(1) that drop root. Mosquitto would do so itself, and lose the death signal."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        account = pwd.getpwnam("mosquitto")
+    except KeyError:
+        account = pwd.getpwnam("nobody")
+    return ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
 
 
 def _free_port() -> int:

@@ -244,6 +244,9 @@ class _Line:
                 self._process.wait()
         for thread in self._threads:
             thread.join(_STOP_S)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _read_events(self) -> None:
         assert self._process.stdout is not None

@@ -51,10 +51,9 @@ class DemoView:
         row = {**event, "latency": f"{latency_ms:.1f} ms" if latency_ms is not None else "-"}
         self._rows.append(row)
         self._counts[event["action"]] = self._counts.get(event["action"], 0) + 1
-        why = event["cause"] or (f"missing {event['missing']}" if event["missing"] else "")
         self._line(
             f"{event['part_id'] or 'LINE':<9} {event['action']:<7} {event['decision']:<16} "
-            f"{event['confidence']:.3f} {row['latency']:>9}  {_truth(event):<13} {why}"
+            f"{event['confidence']:.3f} {row['latency']:>9}  {_truth(event):<13} {_why(event)}"
         )
 
     def explanation(self, event: dict[str, Any]) -> None:
@@ -71,7 +70,8 @@ class DemoView:
     def summary(self, summary: dict[str, Any]) -> None:
         """Print the result of the run."""
         if not self._quiet:
-            self._console.print(_summary_table(summary))
+            self._console.print(_result_table(summary))
+            self._console.print(_latency_table(summary))
 
     def _line(self, text: str) -> None:
         if self._live is not None:
@@ -92,7 +92,7 @@ class DemoView:
                 f"{row['confidence']:.3f}",
                 row["latency"],
                 _truth(row),
-                row["cause"] or row["missing"],
+                _why(row),
             )
         counts = "   ".join(f"{name} {count}" for name, count in self._counts.items())
         return Group(
@@ -106,31 +106,42 @@ def _truth(event: dict[str, Any]) -> str:
     return str(event.get("defect") or ("good" if event["part_id"] else ""))
 
 
-def _summary_table(summary: dict[str, Any]) -> Table:
-    table = Table(title="Summary", show_header=False, min_width=60)
+def _why(event: dict[str, Any]) -> str:
+    """The cause, and what was missing: the failsafe verdicts say why."""
+    missing = f"missing {event['missing']}" if event["missing"] else ""
+    return ": ".join(text for text in (event["cause"], missing) if text)
+
+
+def _result_table(summary: dict[str, Any]) -> Table:
+    table = Table(title="Result", show_header=False)
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     accuracy = summary["accuracy"]
     table.add_row("parts", f"{summary['parts']}, with exactly one verdict {summary['verdicts']}")
     table.add_row("accuracy", "-" if accuracy is None else f"{accuracy:.2%} of {summary['judged']} judged")
     table.add_row("escapes / overkill", f"{summary['escapes']} / {summary['overkill']}")
     table.add_row("late verdicts", str(summary["late"]))
-    table.add_row(
-        "emergencies", f"{summary['emergencies']} of {summary['emergencies_raised']} stopped the line"
-    )
+    table.add_row("undelivered", str(summary["undelivered"]))
+    raised = summary["emergencies_raised"]
+    table.add_row("emergencies", f"{summary['emergencies']} of {raised} stopped the line")
     table.add_row("explanations", f"{summary['explanations']} of {summary['explanations_expected']}")
     table.add_row("frames lost", str(summary["frames_lost"]))
-    table.add_row("latency, frame complete to subscriber", _times(summary["latency_ms"]))
-    for stage in STAGES:
-        table.add_row(f"  {stage}", _times(summary["stages_ms"][stage]))
-    restarts = {name: count for name, count in summary["restarts"].items() if count}
-    if restarts:
-        table.add_row("restarts", ", ".join(f"{name} {count}" for name, count in restarts.items()))
+    restarts = [f"{name} {count}" for name, count in summary["restarts"].items() if count]
+    table.add_row("restarts", ", ".join(restarts) or "none")
     table.add_row("session", summary["session"] or "-")
     return table
 
 
-def _times(times: dict[str, float | None]) -> str:
-    if times["p50"] is None:
-        return "-"
-    return "  ".join(f"{name.upper()} {value:.2f} ms" for name, value in times.items() if value is not None)
+def _latency_table(summary: dict[str, Any]) -> Table:
+    table = Table(title="Latency, ms")
+    table.add_column("stage", style="bold")
+    for name in ("P50", "P95", "P99"):
+        table.add_column(name, justify="right")
+    table.add_row("frame complete to subscriber", *_cells(summary["latency_ms"]), end_section=True)
+    for stage in STAGES:
+        table.add_row(stage, *_cells(summary["stages_ms"][stage]))
+    return table
+
+
+def _cells(times: dict[str, float | None]) -> list[str]:
+    return ["-" if value is None else f"{value:.2f}" for value in times.values()]

@@ -135,9 +135,9 @@ def test_a_killed_service_costs_no_part_its_verdict(demo: Callable[..., Demo], s
     assert summary["escapes"] == 0
     assert sum(summary["restarts"].values()) == 1
     if service in {"detector", "camera."}:
-        held = [line for line in run.lines if " HOLD " in line]
-        assert held
-        assert all(f"{service.rstrip('.')}" in line for line in held), "\n".join(held)
+        blind = [line for line in run.lines if "missing vision" in line]
+        assert blind, "\n".join(run.lines)
+        assert all(" HOLD " in line and f"{service.rstrip('.')}" in line for line in blind), "\n".join(blind)
 
 
 def test_ctrl_c_ends_everything(demo: Callable[..., Demo]) -> None:
