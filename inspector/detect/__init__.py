@@ -1,0 +1,1 @@
+"""Finding defects in frames: models, engines and teach-in from good parts."""

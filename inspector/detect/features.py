@@ -1,0 +1,102 @@
+"""Features of images for teach-in, by the very graph that the finished model will hold."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from inspector.detect.graph import (
+    F32,
+    GRID_STRIDE,
+    IMAGE,
+    GraphBuilder,
+    backbone,
+    finish,
+    grid_features,
+    network_input,
+    project,
+)
+from inspector.detect.manifest import InputLayout
+
+_SAMPLE_PATCHES: Final = 60_000  # enough for a 64 x 64 covariance
+PROJECTED: Final = "projected"
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """From the raw image to grid features: sizes in pixels, `network_*` multiples of 16."""
+
+    layout: InputLayout
+    network_width: int
+    network_height: int
+    backbone_path: Path
+
+    @property
+    def rows(self) -> int:
+        return self.network_height // GRID_STRIDE
+
+    @property
+    def columns(self) -> int:
+        return self.network_width // GRID_STRIDE
+
+    def add_to(self, graph: GraphBuilder) -> str:
+        """Add all nodes up to the features, (1, C, rows, columns)."""
+        source = network_input(graph, self.layout, self.network_width, self.network_height)
+        return grid_features(graph, backbone(graph, source, self.layout.channels, self.backbone_path))
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Standardise, then the strongest principal axes: x -> matrix @ x + bias, (D, C) and (D,)."""
+
+    matrix: F32
+    bias: F32
+
+    @staticmethod
+    def fit(features: F32, depth: int) -> "Projection":
+        """Fit to features (..., C); unit variance for each channel first. Deterministic."""
+        patches = features.reshape(-1, features.shape[-1])
+        rng = np.random.default_rng(0)
+        if len(patches) > _SAMPLE_PATCHES:
+            patches = patches[rng.choice(len(patches), _SAMPLE_PATCHES, replace=False)]
+        values = patches.astype(np.float64)
+        mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
+        _, axes = np.linalg.eigh(np.cov(((values - mean) / deviation).T))
+        matrix = axes[:, ::-1][:, :depth].T / deviation
+        return Projection(matrix.astype(np.float32), (-(matrix @ mean)).astype(np.float32))
+
+    def add_to(self, graph: GraphBuilder, features: str) -> str:
+        return project(graph, features, self.matrix, self.bias)
+
+
+def extract(
+    trunk: Trunk,
+    images: Iterable[npt.NDArray[np.uint8]],
+    *,
+    threads: int,
+    projection: Projection | None = None,
+) -> Iterator[F32]:
+    """Features of each image, (rows, columns, C or D), one after the other."""
+    graph = GraphBuilder()
+    output = trunk.add_to(graph)
+    channels = 64
+    if projection is not None:
+        output = graph.add("Identity", projection.add_to(graph, output), name=PROJECTED)
+        channels = projection.matrix.shape[0]
+    model = finish(graph, trunk.layout, {output: (1, channels, trunk.rows, trunk.columns)}, "features")
+    compiled = compile_bytes(model.SerializeToString(), threads)
+    for image in images:
+        value = compiled({IMAGE: image[None]})[output]
+        yield np.ascontiguousarray(value[0].transpose(1, 2, 0))
+
+
+def compile_bytes(model: bytes, threads: int) -> Callable[[dict[str, Any]], Any]:
+    """Compile an ONNX model with the same precision as the engine has."""
+    core = ov.Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    compiled: Callable[[dict[str, Any]], Any] = core.compile_model(core.read_model(model), "CPU", options)
+    return compiled

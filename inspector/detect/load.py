@@ -1,0 +1,53 @@
+"""From the site's configuration to a running engine."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.clock import Clock, SystemClock
+from inspector.config import DetectorConfig
+from inspector.detect.engine import Engine
+from inspector.detect.manifest import find_model, load_manifest
+from inspector.detect.openvino_engine import OpenVinoEngine
+
+
+def load_detector(
+    config: DetectorConfig,
+    models_dir: Path,
+    *,
+    clock: Clock | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+    cache_dir: Path | None = None,
+) -> Engine:
+    """Load `config.model` and return an engine that is warm.
+
+    `on_ready` is called from the engine's thread whenever `collect` may have something.
+    `cache_dir` holds compiled models, which makes later starts fast; None is the user's cache
+    folder, and without one that can be written there is no cache. Raises ModelError when the
+    model is missing, damaged or cannot be run, ConfigError when its manifest is malformed.
+    """
+    folder = find_model(config.model, models_dir)
+    manifest = load_manifest(folder)
+    return OpenVinoEngine(
+        manifest,
+        folder / manifest.onnx.file,
+        threads=config.threads,
+        requests_in_flight=config.requests_in_flight,
+        clock=clock or SystemClock(),
+        on_ready=on_ready,
+        cache_dir=_writable(cache_dir or _user_cache()),
+    )
+
+
+def _user_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "inspector" / "openvino"
+
+
+def _writable(folder: Path) -> Path | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None

@@ -1,0 +1,191 @@
+"""The CPU engine: OpenVINO, several inference requests in flight."""
+
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from inspector.clock import Clock
+from inspector.detect.decode import decode_anomaly_map
+from inspector.detect.engine import Ticket
+from inspector.detect.graph import SCORE, SCORE_MAP
+from inspector.detect.manifest import Manifest
+from inspector.detect.prepare import NetworkInput, prepare
+from inspector.errors import DataError, InvariantError, ModelError
+from inspector.types import Frame, FrameResult, ResultStatus
+
+
+class _Slot:
+    """One inference request and the sign that it is done.
+
+    The callback is set once and never changed: OpenVINO still holds the request's lock when the
+    callback returns, and to replace it then is a deadlock with Python's global lock.
+    """
+
+    def __init__(self, request: Any, on_ready: Callable[[], None]) -> None:
+        self.request = request
+        self.done = threading.Event()
+        self._on_ready = on_ready
+        request.set_callback(self._completed, None)
+
+    def start(self, pixels: NetworkInput) -> None:
+        self.done.clear()
+        self.request.set_input_tensor(_share(pixels))
+        self.request.start_async()
+
+    def _completed(self, _user_data: None) -> None:
+        """Runs on OpenVINO's thread."""
+        self.done.set()
+        self._on_ready()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One frame on its way. `slot` is None for a frame that was refused."""
+
+    ticket: Ticket
+    frame: Frame
+    pixels: NetworkInput | None  # keeps what OpenVINO reads alive
+    slot: _Slot | None
+    started_ns: int
+
+    @property
+    def done(self) -> bool:
+        return self.slot is None or self.slot.done.is_set()
+
+
+class OpenVinoEngine:
+    """An `Engine` on the CPU. float32 throughout: thresholds are the same on every machine.
+
+    Raises ModelError when OpenVINO cannot load the model.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        onnx_path: Path,
+        *,
+        threads: int,
+        requests_in_flight: int,
+        clock: Clock,
+        on_ready: Callable[[], None],
+        cache_dir: Path | None = None,
+    ) -> None:
+        self._manifest = manifest
+        self._clock = clock
+        self._on_ready = on_ready
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",  # else silently bf16 where the CPU has it
+            "EXECUTION_MODE_HINT": "ACCURACY",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,  # frames one after the other: the shortest time for each
+            "ENABLE_CPU_PINNING": False,  # other services share these cores
+            "ENABLE_MMAP": True,
+        }
+        if cache_dir is not None:
+            options["CACHE_DIR"] = str(cache_dir)
+        try:
+            self._compiled: Any = ov.Core().compile_model(str(onnx_path), "CPU", options)
+            self._idle: list[Any] = [self._compiled.create_infer_request() for _ in range(requests_in_flight)]
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(f"{onnx_path}: OpenVINO cannot load it ({reason})") from error
+        self._jobs: deque[_Job] = deque()
+        self._next = 0
+        self._closed = False
+        self._idle = [_Slot(request, on_ready) for request in requests]
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def free_slots(self) -> int:
+        return len(self._idle)
+
+    def submit(self, frame: Frame) -> Ticket:
+        if self._closed or not self._idle:
+            raise InvariantError("submit: the engine is closed or has no free slot")
+        ticket = Ticket(self._next)
+        self._next += 1
+        started_ns = self._clock.now_ns()
+        try:
+            pixels = prepare(frame, self._manifest.input)
+        except DataError:
+            self._jobs.append(_Job(ticket, frame, None, None, started_ns))
+            self._on_ready()
+            return ticket
+        slot = self._idle.pop()
+        self._jobs.append(_Job(ticket, frame, pixels, slot, started_ns))
+        slot.start(pixels)
+        return ticket
+
+    def collect(self) -> list[tuple[Ticket, FrameResult]]:
+        results = []
+        while self._jobs and self._jobs[0].done:
+            job = self._jobs.popleft()
+            results.append((job.ticket, self._result(job)))
+            if job.slot is not None:
+                self._idle.append(job.slot)
+        return results
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for job in self._jobs:
+            if job.slot is not None:
+                job.slot.request.wait()
+        self._jobs.clear()
+        self._idle.clear()
+        self._compiled = None
+
+    def _result(self, job: _Job) -> FrameResult:
+        status, decoded = ResultStatus.INVALID_FRAME, None
+        if job.slot is not None:
+            request = job.slot.request
+            try:
+                # Returns once the callback has ended; raises what inference raised.
+                request.wait()
+                score = float(request.get_tensor(SCORE).data)
+                score_map = request.get_tensor(SCORE_MAP).data
+                decoded = decode_anomaly_map(score, score_map, self._manifest)
+                status = ResultStatus.OK
+            except RuntimeError:
+                status = ResultStatus.ENGINE_ERROR
+        meta = job.frame.meta
+        return FrameResult(
+            camera_id=meta.camera_id,
+            frame_id=meta.frame_id,
+            exposure_start_ns=meta.exposure_start_ns,
+            received_ns=meta.received_ns,
+            model_sha256=self._manifest.onnx.sha256,
+            status=status,
+            p_defect=decoded.p_defect if decoded else None,
+            anomaly_score=decoded.anomaly_score if decoded else None,
+            detections=decoded.detections if decoded else (),
+            heatmap=decoded.heatmap if decoded else None,
+            started_ns=job.started_ns,
+            finished_ns=self._clock.now_ns(),
+        )
+
+    def _input_shape(self) -> tuple[int, int, int, int]:
+        layout = self._manifest.input
+        return (1, layout.height_px, layout.width_px, layout.channels)
+
+
+def _share(pixels: NetworkInput) -> Any:
+    """An OpenVINO tensor over the same memory.
+
+    OpenVINO's Python API refuses arrays that are read-only, which frames in shared memory are;
+    the graph only reads its input, so a second view of the same bytes is safe.
+    """
+    memory = (ctypes.c_uint8 * pixels.nbytes).from_address(pixels.ctypes.data)
+    view: NetworkInput = np.frombuffer(memoryview(memory), dtype=np.uint8).reshape(pixels.shape)
+    return ov.Tensor(view, shared_memory=True)

@@ -1,0 +1,286 @@
+"""Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import msgspec
+import numpy as np
+
+from inspector.detect.bank import BankScorer
+from inspector.detect.calibration import (
+    Floats,
+    fit_good_only,
+    fit_with_defects,
+    probability,
+)
+from inspector.detect.evaluate import auroc, error_rates
+from inspector.detect.features import Projection, Trunk, extract
+from inspector.detect.gaussian import GaussianScorer
+from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
+from inspector.detect.images import common_layout, list_images, read_image
+from inspector.detect.manifest import (
+    MANIFEST_NAME,
+    Calibration,
+    HowMade,
+    Manifest,
+    OnnxFile,
+    dump_manifest,
+    file_sha256,
+)
+from inspector.errors import ConfigError
+
+Method = Literal["gaussian", "bank"]
+Scorer = GaussianScorer | BankScorer
+Progress = Callable[[str, int, int], None]
+"""(what is being done, how much is done, of how much)."""
+
+FEWEST_IMAGES: Final = 5
+MOST_IMAGES: Final = 500
+DEPTH: Final = 32  # principal axes kept of 64 features
+BLUR_SIGMA: Final = {"gaussian": 0.0, "bank": 1.0}  # cells
+PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
+_SIZE_STEP: Final = 16
+_FOLDS: Final = 5
+_BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
+_ONNX_NAME: Final = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeachOptions:
+    """`size` is the network's input (width, height) in pixels, None chooses from the images.
+
+    `false_reject_rate` sets p_defect = 0.5 where no defects are given to calibrate with.
+    """
+
+    name: str
+    method: Method = "gaussian"
+    size: tuple[int, int] | None = None
+    false_reject_rate: float = 0.001
+    threads: int = 2
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What teach-in made: the folder, its manifest, and the held-out scores behind it."""
+
+    folder: Path
+    manifest: Manifest
+    good_scores: Floats
+    defect_scores: Floats
+
+
+def teach(
+    good_dir: Path,
+    defect_dir: Path | None,
+    models_dir: Path,
+    backbone_path: Path,
+    *,
+    options: TeachOptions,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Taught:
+    """Learn good parts and write models_dir/NAME atomically, in place of an older one.
+
+    Scores for the calibration are held out: good images are scored by a model that has not seen
+    them (5 folds of neighbours in path order, since neighbours in time look alike), defects by
+    each of these models, on average. Raises ConfigError for images or options that will not do.
+    """
+    good = list_images(good_dir)
+    if not FEWEST_IMAGES <= len(good) <= MOST_IMAGES:
+        raise ConfigError(f"{good_dir}: {len(good)} images; teach-in takes {FEWEST_IMAGES} to {MOST_IMAGES}")
+    defects = list_images(defect_dir) if defect_dir else []
+    layout = common_layout(good)
+    width, height = options.size or choose_size(layout.width_px, layout.height_px)
+    trunk = Trunk(layout, width, height, backbone_path)
+
+    basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
+    basis_paths = good if len(good) <= _BASIS_IMAGES else basis_paths
+
+    def read(paths: Sequence[Path], what: str, projection: Projection | None = None) -> F32:
+        return _features(
+            trunk, paths, projection=projection, threads=options.threads,
+            progress=progress, what=what,
+        )  # fmt: skip
+
+    basis = read(basis_paths, "Learning features")
+    projection = Projection.fit(basis, DEPTH)
+    good_features = read(good, "Reading good parts", projection)
+    defect_features = read(defects, "Reading defects", projection) if defects else good_features[:0]
+
+    blur = blur_kernel(BLUR_SIGMA[options.method])
+    good_scores, defect_scores = held_out_scores(
+        options.method, good_features, defect_features, blur, progress
+    )
+    if defects:
+        calibration = fit_with_defects(good_scores, defect_scores)
+    else:
+        calibration = fit_good_only(good_scores, options.false_reject_rate)
+    progress("Writing the model", 0, 1)
+    scorer = fit_scorer(options.method, good_features)
+    manifest = _manifest(
+        trunk,
+        options,
+        calibration=calibration,
+        metrics=_metrics(good_scores, defect_scores, calibration),
+        good=len(good),
+        defects=len(defects),
+    )
+    folder = models_dir / options.name
+    manifest = _write(folder, build_model(trunk, projection, scorer, blur), manifest)
+    progress("Writing the model", 1, 1)
+    return Taught(folder, manifest, good_scores, defect_scores)
+
+
+def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """The network's input size: the image's shape, no larger than it, within the pixel budget."""
+    scale = min(1.0, (PIXEL_BUDGET / (width_px * height_px)) ** 0.5)
+    return (
+        max(_SIZE_STEP * 2, round(width_px * scale / _SIZE_STEP) * _SIZE_STEP),
+        max(_SIZE_STEP * 2, round(height_px * scale / _SIZE_STEP) * _SIZE_STEP),
+    )
+
+
+def fit_scorer(method: Method, features: F32) -> Scorer:
+    """Fit to features of good images, (N, rows, columns, D)."""
+    return GaussianScorer.fit(features) if method == "gaussian" else BankScorer.fit(features)
+
+
+def held_out_scores(
+    method: Method, good: F32, defect: F32, blur: F32, progress: Progress
+) -> tuple[Floats, Floats]:
+    """Image scores of good images by models without them, and of defects on average of those."""
+    good_scores = np.zeros(len(good))
+    defect_scores = []
+    parts = np.array_split(np.arange(len(good)), min(_FOLDS, len(good)))
+    for done, part in enumerate(parts):
+        progress("Checking on held-out parts", done, len(parts))
+        scorer = fit_scorer(method, np.delete(good, part, axis=0))
+        good_scores[part] = score_images(scorer, good[part], blur)
+        defect_scores.append(score_images(scorer, defect, blur))
+    progress("Checking on held-out parts", len(parts), len(parts))
+    return good_scores, np.mean(defect_scores, axis=0)
+
+
+def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
+    """What the graph's score output gives, from projected features (N, rows, columns, D)."""
+    if not len(features):
+        return np.zeros(0)
+    maps = scorer.maps(features)
+    if blur.shape[0] > 1:
+        maps = np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])
+    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
+
+
+def blur_kernel(sigma: float) -> F32:
+    """A normalised Gaussian kernel, 5 x 5; 1 x 1 for a sigma of 0."""
+    if sigma == 0:
+        return np.ones((1, 1), dtype=np.float32)
+    line = np.exp(-0.5 * (np.arange(-2, 3) / sigma) ** 2)
+    return np.asarray(np.outer(line, line) / line.sum() ** 2, dtype=np.float32)
+
+
+def build_model(trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32) -> bytes:
+    """The finished graph, serialised."""
+    graph = GraphBuilder()
+    projected = projection.add_to(graph, trunk.add_to(graph))
+    image_score(graph, scorer.add_to(graph, projected), trunk.rows, trunk.columns, blur)
+    outputs: dict[str, tuple[int, ...]] = {SCORE: (), SCORE_MAP: (trunk.rows, trunk.columns)}
+    model = finish(graph, trunk.layout, outputs, f"{scorer.name} anomaly score")
+    return bytes(model.SerializeToString())
+
+
+def _features(
+    trunk: Trunk,
+    paths: Sequence[Path],
+    *,
+    projection: Projection | None,
+    threads: int,
+    progress: Progress,
+    what: str,
+) -> F32:
+    def images() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+        for done, path in enumerate(paths):
+            progress(what, done, len(paths))
+            yield read_image(path, trunk.layout)
+        progress(what, len(paths), len(paths))
+
+    return np.stack(list(extract(trunk, images(), threads=threads, projection=projection)))
+
+
+def _metrics(good: Floats, defect: Floats, calibration: Calibration) -> dict[str, float]:
+    good_p = probability(good, calibration)
+    metrics = {
+        "held_out_good": float(len(good)),
+        "held_out_overkill_rate": float((good_p >= 0.5).mean()),
+        "held_out_good_p_defect_median": float(np.median(good_p)),
+    }
+    if len(defect):
+        defect_p = probability(defect, calibration)
+        metrics["held_out_image_auroc"] = auroc(good, defect)
+        metrics["held_out_escape_rate"] = error_rates(good_p, defect_p, 0.5)["escape_rate"]
+    return {key: round(value, 6) for key, value in metrics.items()}
+
+
+def _manifest(
+    trunk: Trunk,
+    options: TeachOptions,
+    *,
+    calibration: Calibration,
+    metrics: dict[str, float],
+    good: int,
+    defects: int,
+) -> Manifest:
+    return Manifest(
+        format=1,
+        name=options.name,
+        task="anomaly",
+        onnx=OnnxFile(file=_ONNX_NAME, sha256=""),
+        input=trunk.layout,
+        labels=("anomaly",),
+        decode="anomaly_map",
+        thresholds={"defect": 0.5, "box": 0.5},
+        calibration=calibration,
+        metrics=metrics,
+        how_made=HowMade(
+            command=options.command,
+            made_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            method=options.method,
+            backbone=f"efficientnet_lite0 sha256 {file_sha256(trunk.backbone_path)[:16]}",
+            good_images=good,
+            defect_images=defects,
+            network_width_px=trunk.network_width,
+            network_height_px=trunk.network_height,
+        ),
+    )
+
+
+def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
+    """Write both files beside `folder`, then swap folders: a reader sees the old or the new."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    new.mkdir()
+    try:
+        (new / _ONNX_NAME).write_bytes(model)
+        named = OnnxFile(file=_ONNX_NAME, sha256=file_sha256(new / _ONNX_NAME))
+        manifest = msgspec.structs.replace(manifest, onnx=named)
+        (new / MANIFEST_NAME).write_text(dump_manifest(manifest), encoding="utf-8")
+        for keep in folder.glob("*.md") if folder.is_dir() else ():
+            shutil.copy2(keep, new / keep.name)  # a person's notes outlive a new teach-in
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists():
+            if not folder.exists():
+                old.rename(folder)
+            else:
+                shutil.rmtree(old)
+    return manifest
