@@ -226,10 +226,10 @@ class Arbiter:
     def _explained(self, judgement: Judgement, evidence: PartEvidence, part: _Part) -> Judgement:
         """Say why evidence is missing, where that is known."""
         if part.trigger.received_ns >= part.due_ns:
-            return judgement.because(ReasonCode.TRIGGER_LATE, judgement.cause)
+            return judgement.too_late(self._policy)
         if judgement.reason_code is ReasonCode.EVIDENCE_MISSING:
             down = self._outages.since(part.trigger.trigger_ns - self._skew_ns, evidence.missing)
-            return judgement.because(ReasonCode.EVIDENCE_MISSING, down or judgement.cause)
+            return judgement.because(down or judgement.cause)
         return judgement
 
     def _verdict(

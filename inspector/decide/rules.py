@@ -27,9 +27,19 @@ class Judgement:
     cause: str
     failsafe: bool
 
-    def because(self, reason_code: ReasonCode, cause: str) -> "Judgement":
-        """The same judgement, with its reason said more precisely."""
-        return replace(self, reason_code=reason_code, cause=cause)
+    def because(self, cause: str) -> "Judgement":
+        """The same judgement, with its cause said more precisely."""
+        return replace(self, cause=cause)
+
+    def too_late(self, policy: DecisionConfig) -> "Judgement":
+        """What is left of it when the part's deadline has passed: the failsafe, whatever it was."""
+        return replace(
+            self,
+            decision=Decision.PENDING,
+            action=Action(policy.failsafe.value),
+            reason_code=ReasonCode.TRIGGER_LATE,
+            failsafe=True,
+        )
 
 
 def emergency_judgement(reason_code: ReasonCode, cause: str) -> Judgement:

@@ -24,9 +24,7 @@ def nearest_trigger(
     return min(near, key=lambda candidate: candidate[:3])[3] if near else None
 
 
-def events_near(
-    events: Iterable[SensorEvent], trigger_ns: int, max_skew_ns: int
-) -> tuple[SensorEvent, ...]:
+def events_near(events: Iterable[SensorEvent], trigger_ns: int, max_skew_ns: int) -> tuple[SensorEvent, ...]:
     """Return the events within `max_skew_ns` of the trigger, ordered by sensor, time and sequence."""
     near = (event for event in events if abs(event.observed_ns - trigger_ns) <= max_skew_ns)
     return tuple(sorted(near, key=lambda event: (event.sensor_id, event.observed_ns, event.seq)))

@@ -223,6 +223,8 @@ def test_a_trigger_after_its_own_deadline_is_pending_and_says_so() -> None:
     line.at(20, result=result(1, 0, 0.01))
     (verdict,) = line.at(5000, trigger=trigger(1, 0, 5000))
     assert verdict.reason_code is ReasonCode.TRIGGER_LATE
+    assert (verdict.decision, verdict.action) == (Decision.PENDING, Action.HOLD)
+    assert verdict.p_defect == pytest.approx(0.01), "what was known is still said"
 
 
 def test_each_result_goes_to_the_nearest_part() -> None:
