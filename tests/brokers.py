@@ -1,5 +1,6 @@
 """A real mosquitto on a free loopback port, for tests. Needs Debian's `mosquitto` package."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -43,6 +44,8 @@ class Mosquitto:
         lines = [f"listener {self.port} 127.0.0.1", *self._options]
         if not any(line.startswith(("allow_anonymous", "password_file")) for line in lines):
             lines.append("allow_anonymous true")
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it becomes another user, who cannot read our files
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with (self._directory / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -16,11 +16,14 @@ from inspector.plc.client import (
     PROTOCOLS,
     Access,
     build_client,
-    explain_connect_error,
-    explain_refusal,
     open_connection,
     read_access,
     socket_of,
+)
+from inspector.plc.login_errors import (
+    explain_connect_error,
+    explain_hang_up,
+    explain_refusal,
 )
 
 WITHIN_S = 3.0
@@ -98,6 +101,8 @@ def _log_in(config: BrokerConfig, access: Access, protocol: MQTTProtocolVersion)
         return _log_in(config, access, PROTOCOLS["mqtt311"])
     if outcome:
         raise ConfigError(explain_refusal(outcome[0], config))
+    if hung_up:
+        raise ConfigError(explain_hang_up(config))
     raise ConfigError(
         f"broker {config.host}:{config.port}: accepts the connection but does not answer as an"
         " MQTT broker; check broker.port and whether it wants TLS"

@@ -14,11 +14,12 @@ from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from inspector.config import BrokerConfig
 from inspector.errors import ConfigError
+from inspector.plc.login_errors import HungUpError
 
+PROTOCOLS = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}
 CONNECT_TIMEOUT_S = 2.0
 SESSION_EXPIRY_S = 60  # how long the broker keeps triggers and emergencies for us while we are away
 MAX_PACKET_BYTES = 65_536  # the broker must not send us larger ones (MQTT 5)
@@ -139,44 +140,7 @@ def open_connection(client: Client, config: BrokerConfig, *, session_expiry_s: i
         client.connect(config.host, config.port, config.keepalive_s)
     sock = socket_of(client)
     if sock is None:
-        raise ConnectionResetError("the connection was closed at once")
+        raise HungUpError
     # Small messages must leave at once and not wait for the previous one's acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
-
-
-def explain_connect_error(error: OSError, config: BrokerConfig) -> str:
-    """Say in one line why no connection came about, and what to do."""
-    where = f"broker {config.host}:{config.port}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{where}: its certificate is not trusted ({error.verify_message}); check tls.ca_file"
-    if isinstance(error, ssl.SSLError):
-        return f"{where}: TLS failed ({error.reason or error}); check the port and the tls section"
-    if isinstance(error, socket.gaierror):
-        return f"{where}: the name is not known; check broker.host and the DNS of this machine"
-    if isinstance(error, ConnectionRefusedError):
-        return f"{where}: nothing listens there; start the broker or correct broker.port"
-    if isinstance(error, TimeoutError):
-        return f"{where}: no answer; check the cable, the address and the firewall"
-    return f"{where}: {error.strerror or error}; check the network"
-
-
-def explain_refusal(reason: ReasonCode, config: BrokerConfig) -> str:
-    """Say in one line why the broker refused us, and what to do."""
-    where = f"broker {config.host}:{config.port}"
-    name = str(reason)
-    if name in ("Bad user name or password", "Not authorized"):
-        user = config.username or "without a user name"
-        return (
-            f"{where}: refuses the login {user!r} ({name}); check username and password"
-            if config.username
-            else f"{where}: refuses a login {user} ({name}); set broker.username and its password"
-        )
-    if name == "Unsupported protocol version":
-        return f"{where}: does not speak {config.protocol}; set broker.protocol"
-    if name == "Client identifier not valid":
-        return f"{where}: refuses client_id {config.client_id!r}; set another broker.client_id"
-    return f"{where}: refuses the connection ({name})"
-
-
-PROTOCOLS = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}

@@ -31,16 +31,22 @@ from inspector.plc.client import (
     SESSION_EXPIRY_S,
     Access,
     build_client,
-    explain_connect_error,
-    explain_refusal,
     new_properties,
     open_connection,
     socket_of,
 )
 from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused
+from inspector.plc.login_errors import (
+    HungUpError,
+    explain_connect_error,
+    explain_hang_up,
+    explain_refusal,
+)
 
 TICK_MS = 50
 HELD_S = 1.0  # a connection that lasted so long resets the backoff
+SHORT_S = 5.0  # so many as `FLAPS` connections in a row that were shorter are no accident
+FLAPS = 3
 DEFAULT_WINDOW = 20  # what common brokers take of unacknowledged messages when they do not say
 
 
@@ -173,18 +179,31 @@ class Connection:
 
     def _run(self) -> None:
         backoff = Backoff()
+        short = 0
         while not self._closing.is_set():
             started = time.monotonic()
             generation = self._generation
             reason = self._session()
-            if self._generation != generation and time.monotonic() - started > HELD_S:
-                backoff.reset()
             if self._closing.is_set():
                 return
-            lost = self._generation if self._generation != generation else 0
-            self._events.append(Lost(lost, reason))
+            if self._generation == generation:
+                self._events.append(Lost(0, reason))
+            else:
+                held_s = time.monotonic() - started
+                short = short + 1 if held_s < SHORT_S else 0
+                if held_s > HELD_S:
+                    backoff.reset()
+                self._events.append(self._lost(reason, short))
             self._on_wake()
             self._pause(backoff.next_s())
+
+    def _lost(self, reason: str, short: int) -> Lost:
+        if short < FLAPS:
+            return Lost(self._generation, reason)
+        # Not every broker says so when it throws one of two clients with the same id out.
+        hint = f"does another client use client_id {self._config.client_id!r}?"
+        text = f"the broker ends every connection soon after the login; {hint}"
+        return Lost(self._generation, text, "BROKER_FLAPS")
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -211,6 +230,9 @@ class Connection:
         self._failure = ""
         try:
             open_connection(client, self._config, session_expiry_s=SESSION_EXPIRY_S)
+        except HungUpError:
+            self._refused_v5 += 1
+            return explain_hang_up(self._config)
         except OSError as error:
             return explain_connect_error(error, self._config)
         accepted = self._serve(client)
@@ -218,6 +240,8 @@ class Connection:
             self._refused_v5 += 1  # a 3.1.1 broker may just hang up on CONNECT 5
         if accepted and self._cut == self._generation:
             return "the broker stopped acknowledging; the connection was cut"
+        if not accepted:
+            return self._failure or explain_hang_up(self._config)
         where = f"broker {self._config.host}:{self._config.port}"
         return self._failure or f"{where}: connection lost; it is retried until it is back"
 

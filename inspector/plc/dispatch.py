@@ -172,9 +172,11 @@ class Dispatcher:
 
     def _close_entry(self, entry: Entry) -> None:
         """An entry ended without the broker having it; a verdict leaves a notice."""
+        if entry.kind is Kind.VERDICT:
+            self._leave_notice(entry)  # before its end is recorded: a crash in between repeats it
         self._records.append(End(key=entry.key, out=False))
-        if entry.kind is not Kind.VERDICT:
-            return
+
+    def _leave_notice(self, entry: Entry) -> None:
         now_ns = self._clock.now_ns()
         self.deliveries.append(
             Delivery(
@@ -199,7 +201,7 @@ class Dispatcher:
         self._on_connection()
 
     def _on_lost(self, event: Lost) -> None:
-        self._faults.add("BROKER_LOST", event.reason)
+        self._faults.add(event.code, event.reason)
         if event.generation == self._generation:
             self._drop_connection()
 

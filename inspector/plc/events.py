@@ -19,6 +19,7 @@ class Lost:
 
     generation: int
     reason: str
+    code: str = "BROKER_LOST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,10 +213,12 @@ class PlcLink:
         """Send the heartbeat. It comes from the caller's thread, so that it stops with it."""
         if now_ns < self._next_beat_ns:
             return
-        self._next_beat_ns = now_ns + NS_PER_S
         payload = payloads.heartbeat_payload(self._beats + 1, self._clock.utc_ns())
         if self._dispatcher.publish_now(self._topics.heartbeat, payload, qos=0, retain=False):
             self._beats += 1
+            self._next_beat_ns = now_ns + NS_PER_S
+        else:
+            self._next_beat_ns = now_ns + NS_PER_S // 10  # soon after the broker is back
 
     def _decode(self, received: Received) -> Incoming | None:
         topic, payload = received.topic, received.payload

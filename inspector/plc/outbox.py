@@ -7,7 +7,8 @@ goes in order of arrival, bounded, oldest dropped first.
 
 A broker of MQTT 5 also says when it took a message that nobody is subscribed to. After an outage
 the PLC may come back a moment after us, so such a verdict is sent again while it is valid, and a
-notice for some seconds.
+notice for some seconds. Until the first one is heard there is only one on its way, so that those
+behind it cannot overtake it.
 
 Nothing is left to the MQTT library's own queue, because it would resend a QoS 1 message after an
 outage whatever its age.
@@ -74,6 +75,7 @@ class Outbox:
         self._awaiting: OrderedDict[str, str] = OrderedDict()  # verdict to part, no PLC ack yet
         self._window = 0  # 0: not connected
         self._held_until_ns: dict[Kind, int] = {}  # because nobody listened
+        self._heard: set[Kind] = set()  # kinds that had a listener on this connection
         self._tries: Counter[int] = Counter()  # key to how often nobody listened
         self.counters: Counter[str] = Counter()
 
@@ -107,6 +109,7 @@ class Outbox:
         """The broker takes messages, at most `window` unacknowledged ones at once."""
         self._window = max(1, window)
         self._sent.clear()
+        self._heard.clear()
 
     def lost(self) -> None:
         """The connection is gone; what was sent on it and not acknowledged is queued again."""
@@ -134,6 +137,7 @@ class Outbox:
         if entry.kind is not Kind.VERDICT and self._tries[key] >= MAX_TRIES:
             return None
         self._sent.pop(key, None)
+        self._heard.discard(entry.kind)
         self._held_until_ns[entry.kind] = now_ns + AGAIN_NS[entry.kind]
         self.counters[f"{entry.kind}_unheard"] += 1
         return entry
@@ -165,6 +169,7 @@ class Outbox:
         if entry is None:
             return None
         self._remove(entry)
+        self._heard.add(entry.kind)
         self.counters[f"{entry.kind}_delivered"] += 1
         if entry.kind is not Kind.VERDICT:
             return None
@@ -187,6 +192,7 @@ class Outbox:
             if entry.verdict_id == verdict_id:
                 # Its place in the window stays taken until the broker acknowledges.
                 self._remove(entry)
+                self._heard.add(Kind.VERDICT)
                 self.counters["verdict_acknowledged"] += 1
                 return key, _delivery(entry, DeliveryState.ACKNOWLEDGED, now_ns)
         part_id = self._awaiting.pop(verdict_id, None)
@@ -233,12 +239,18 @@ class Outbox:
             # When the window is full an emergency overtakes; all others keep their order.
             if blocked and not entry.urgent:
                 continue
-            if len(self._sent) >= self._places(entry):
+            if len(self._sent) >= self._places(entry) or self._is_behind(entry):
                 blocked = True
                 continue
             self._sent[entry.key] = now_ns
             send.append(entry)
         return send
+
+    def _is_behind(self, entry: Entry) -> bool:
+        """Whether it must wait until another of its kind has been heard."""
+        if entry.urgent or entry.kind in self._heard or entry.kind not in AGAIN_NS:
+            return False
+        return any(e.key in self._sent and not e.urgent for e in self._open[entry.kind].values())
 
     def _places(self, entry: Entry) -> int:
         """How much of the window an entry may fill: an emergency always finds a place."""

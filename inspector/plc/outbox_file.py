@@ -1,9 +1,10 @@
 """The outbox on disk: an append-only file of what was put and what has ended.
 
-The caller only ever puts a record on a queue; a thread writes. A message is on its way to the
-broker before its record is on the disk, so that an emergency never waits for one. What a killed
-process (SIGKILL) had handed over is read back at the next start; a power cut may lose the last
-`SYNC_EVERY_S`. Each line carries a CRC-32, so a line torn by a crash is told and skipped.
+The caller only ever puts a record on a queue; one thread writes, another one syncs. A message is
+on its way to the broker before its record is on the disk, so that an emergency never waits for
+one. What a killed process (SIGKILL) had handed over is read back at the next start; a power cut
+may lose the last `SYNC_EVERY_S`. Each line carries a CRC-32, so a line torn by a crash is told
+and skipped.
 """
 
 import fcntl
@@ -15,12 +16,14 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from inspector.errors import ConfigError, StoreError
 from inspector.plc.outbox import Entry, Kind
 
+A = TypeVar("A")
 SYNC_EVERY_S = 0.2
 COMPACT_AT_BYTES = 4 * 1024 * 1024
 MAX_WAITING = 8192  # records that a hung disk may hold up before they are dropped and counted
@@ -107,6 +110,7 @@ class OutboxFile:
         self.failure: str | None = None
         self.counters: Counter[str] = Counter()
         self._fd = -1
+        self._fd_lock = threading.Lock()
         self._size = 0
         self._torn = False
         try:
@@ -114,8 +118,14 @@ class OutboxFile:
         except OSError as error:
             raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
         self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
-        self._thread.start()
+        self._unsynced = threading.Event()
+        self._closed = threading.Event()
+        self._threads = [
+            threading.Thread(target=body, name=f"outbox-{name}", daemon=True)
+            for name, body in (("write", self._write_all), ("sync", self._sync_all))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def wants_compaction(self) -> bool:
@@ -137,23 +147,21 @@ class OutboxFile:
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is waiting, and let go of the folder. Raises StoreError if the disk hangs."""
         self._work.put(None)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+        deadline = time.monotonic() + timeout_s
+        self._threads[0].join(timeout_s)
+        self._closed.set()
+        self._unsynced.set()
+        self._threads[1].join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
             raise StoreError(f"the disk of {self._path} does not answer; its last records are lost")
         os.close(self._fd)
         os.close(self._lock_fd)
 
-    def _run(self) -> None:
-        sync_due: float | None = None
+    def _write_all(self) -> None:
+        """Body of the writing thread."""
         stop = False
         while not stop:
-            try:
-                timeout = None if sync_due is None else max(0.0, sync_due - time.monotonic())
-                items = [self._work.get(timeout=timeout)]
-            except queue.Empty:
-                self._guard(self._sync)
-                sync_due = None
-                continue
+            items = [self._work.get()]
             while not self._work.empty():
                 items.append(self._work.get())
             lines = b""
@@ -168,13 +176,25 @@ class OutboxFile:
                     lines += item
             if lines:
                 self._guard(self._append, lines)
-                sync_due = sync_due or time.monotonic() + SYNC_EVERY_S
-        self._guard(self._sync)
+            self._unsynced.set()
 
-    def _guard(self, action: Callable[..., None], *lines: bytes) -> None:
+    def _sync_all(self) -> None:
+        """Body of the syncing thread: a write must not wait for the one before it to be synced."""
+        while not self._closed.is_set():
+            self._unsynced.wait()
+            self._unsynced.clear()
+            with self._fd_lock:
+                fd = os.dup(self._fd)
+            try:
+                self._guard(os.fdatasync, fd)
+            finally:
+                os.close(fd)
+            self._closed.wait(SYNC_EVERY_S)
+
+    def _guard(self, action: Callable[[A], None], argument: A) -> None:
         """A full or failing disk degrades: it is counted and told, and tried again next time."""
         try:
-            action(*lines)
+            action(argument)
         except OSError as error:
             self._torn = True
             self.counters["write_errors"] += 1
@@ -187,9 +207,6 @@ class OutboxFile:
         self._size += len(lines)
         self._torn = False
 
-    def _sync(self) -> None:
-        os.fdatasync(self._fd)
-
     def _replace(self, lines: bytes) -> None:
         new = self._path.with_suffix(".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
@@ -200,9 +217,11 @@ class OutboxFile:
         except OSError:
             os.close(fd)
             raise
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._size, self._torn = fd, len(lines), False
+        with self._fd_lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = fd
+        self._size, self._torn = len(lines), False
 
 
 def _write(fd: int, lines: bytes) -> None:
