@@ -92,7 +92,10 @@ class OpenVinoEngine:
             options["CACHE_DIR"] = str(cache_dir)
         try:
             self._compiled: Any = ov.Core().compile_model(str(onnx_path), "CPU", options)
-            self._idle: list[Any] = [self._compiled.create_infer_request() for _ in range(requests_in_flight)]
+            requests = [self._compiled.create_infer_request() for _ in range(requests_in_flight)]
+            for request in requests:
+                # The first inference allocates; do it before the first part comes.
+                request.infer({0: np.zeros(self._input_shape(), dtype=np.uint8)})
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f"{onnx_path}: OpenVINO cannot load it ({reason})") from error
