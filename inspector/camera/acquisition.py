@@ -15,7 +15,7 @@ from inspector.camera.frame_view import FrameView
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.gentl_system import acquire_system, release_system
 from inspector.camera.liveness import Liveness
-from inspector.camera.settings import find_node, read_value
+from inspector.camera.settings import lock_parameters, read_value
 from inspector.camera.time_latch import TimeLatch
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config import CameraConfig, SfncValue
@@ -132,7 +132,7 @@ class Camera:
             stream.start(self.config.buffers, size)
             self._running = True
             self._ids.restart()
-            self._lock_parameters(nodes, 1)
+            lock_parameters(nodes, locked=True)
             nodes.AcquisitionStart.execute()
             self._observe_time()
         except GENTL_ERRORS as error:
@@ -184,7 +184,7 @@ class Camera:
         self._running = False
         try:
             connection.node_map.AcquisitionStop.execute()
-            self._lock_parameters(connection.node_map, 0)
+            lock_parameters(connection.node_map, locked=False)
             connection.stream.stop()
         except GENTL_ERRORS as error:
             raise self._give_up(error) from error
@@ -257,9 +257,3 @@ class Camera:
         self._liveness, self._latch, self._maker, self._running = None, None, None, False
         if connection is not None:
             connection.close()
-
-    @staticmethod
-    def _lock_parameters(nodes: Any, value: int) -> None:
-        node = find_node(nodes, "TLParamsLocked")  # SFNC 2: features that must not change now
-        if node is not None:
-            node.value = value

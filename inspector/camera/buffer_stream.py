@@ -30,8 +30,9 @@ class BufferStream:
         self._session = 0
 
     @property
-    def node_map(self) -> Any:
-        return self._module.node_map
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._running
 
     @property
     def payload_size(self) -> int | None:

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import structlog
-from genicam import gentl
+from genicam import genapi, gentl
 from harvesters.core import RemoteDevice
 
 from inspector import log
@@ -13,7 +13,7 @@ from inspector.camera.buffer_stream import BufferStream
 from inspector.camera.found_camera import FoundCamera
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.gentl_system import GenTLSystem, acquire_system, release_system
-from inspector.camera.settings import apply_settings
+from inspector.camera.settings import apply_settings, find_node, lock_parameters
 from inspector.config import CameraConfig
 from inspector.errors import DeviceError
 
@@ -39,6 +39,7 @@ class Connection:
                 self._set_heartbeat(config.heartbeat_timeout_ms)
             self._remote = RemoteDevice(module=self._device.module, parent=self._device)
             self.node_map = self._remote.node_map
+            self._make_idle()
             apply_settings(self.node_map, config.settings, config.id)
             self.stream = BufferStream(self._device)
         except BaseException:
@@ -62,6 +63,16 @@ class Connection:
         except gentl.AccessDeniedException as error:
             self._log().info("heartbeat timeout is fixed by the camera", cause=reason(error))
 
+    def _make_idle(self) -> None:
+        """A program that was killed leaves the camera acquiring, with its parameters locked."""
+        try:
+            stop = find_node(self.node_map, "AcquisitionStop")
+            if stop is not None:
+                stop.execute()
+            lock_parameters(self.node_map, locked=False)
+        except genapi.GenericException as error:
+            self._log().info("the camera does not want to be stopped", cause=reason(error))
+
     def close(self) -> None:
         """Give the camera back. Takes at most 2 s: a dead one is torn down on another thread."""
         thread = threading.Thread(target=self._tear_down, name=f"close {self._camera_id}")
@@ -75,6 +86,8 @@ class Connection:
         """Take every step, whatever the steps before it did: a dead camera fails most of them."""
         steps: list[Any] = []
         if self.stream is not None:
+            if self.stream.running:
+                steps.append(self.node_map.AcquisitionStop.execute)
             steps += [self.stream.stop, self.stream.close]
         if self.node_map is not None:
             steps.append(self.node_map.disconnect)

@@ -53,6 +53,13 @@ def read_value(node_map: Any, name: str) -> SfncValue | None:
     return value
 
 
+def lock_parameters(node_map: Any, *, locked: bool) -> None:
+    """Tell an SFNC 2 camera that what must not change while it acquires may (not) change now."""
+    node = find_node(node_map, "TLParamsLocked")
+    if node is not None:
+        node.value = int(locked)
+
+
 def _apply(node_map: Any, name: str, value: SfncValue, camera_id: str) -> SfncValue:
     def wrong(what: str) -> ConfigError:
         return ConfigError(f"camera {camera_id}: {name} = {value!r} is wrong: {what}")

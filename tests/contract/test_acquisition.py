@@ -27,6 +27,7 @@ from inspector.camera.acquisition import open_camera
 from inspector.clock import SystemClock
 from inspector.config import CameraConfig
 camera = open_camera(CameraConfig.model_validate_json(sys.argv[1]), SystemClock())
+camera.start()
 print("open", flush=True)
 sys.stdin.read()
 """
@@ -335,7 +336,9 @@ def test_another_program_keeps_the_camera_until_it_dies(mortal: CameraProcess) -
     finally:
         holder.kill()
         holder.communicate()
-    with open_camera(config, CLOCK, wait_s=10) as camera:  # when the heartbeat timeout ends
+    # When the heartbeat timeout ends; the other one left it acquiring, with its parameters locked.
+    config = config.model_copy(update={"settings": {"Width": 320}})
+    with open_camera(config, CLOCK, wait_s=10) as camera:
         camera.start()
         frame_ids(camera, 2)
 
