@@ -21,7 +21,8 @@ from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten
 from inspector.types import Action
 
 MIN_TEXT = 20
-_REPEATED_WORDS = 6
+_REPEATED_WORDS = 9
+"""Two defects in one sentence rightly share `left of the image with a score of`."""
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _WORD = re.compile(r"[A-Za-z]+")

@@ -2,10 +2,12 @@
 
 What the package does that one would not expect, as read in its `server.cpp` and seen with 2026.10:
 it always starts an HTTP server; loading holds the interpreter's lock; a request is given up only
-between two pieces of work, when a streaming callback returns True. So the HTTP server gets a Unix
-socket in a private folder, unlinked as soon as it listens, and a random key; one thread of ours
-owns the model; prompts are computed in small batches; and `complete` leaves at its deadline
-without waiting for the piece at work.
+between two pieces of work, when a streaming callback returns True; and a grammar that it cannot
+parse may be ignored without a word, which is why `check` looks at every answer.
+
+So the HTTP server gets a Unix socket in a private folder, unlinked as soon as it listens, and a
+random key; one thread of ours owns the model; prompts are computed in small batches; and
+`complete` leaves at its deadline without waiting for the piece at work.
 """
 
 import json

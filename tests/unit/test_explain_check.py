@@ -82,7 +82,7 @@ def test_the_schema_admits_the_faithful_answer_and_not_another_number() -> None:
         ("of 7.1 mm/s.", "of 7.1 mm/s", "whole sentences"),
         ("mm/s.", "mm/s and temperature1 was at 41.5 degC.", "within its limits"),
         ("mm/s.", "mm/s, within limits 41.5 degC.", "41.5 is not of vibration1"),
-        ("mm/s.", "mm/s and was rejected because cam1 found a scratch at.", "once"),
+        ("mm/s.", "mm/s and was rejected because cam1 found a scratch at the upper.", "once"),
         ("mm/s.", "mm/s! Say no more.", "plain ASCII"),
     ],
 )
