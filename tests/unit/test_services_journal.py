@@ -1,0 +1,62 @@
+"""The journal catches a restarted recorder up: every entry arrives, in order, at least once."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from inspector.bus import Bus, sweep
+from inspector.clock import NS_PER_S
+from inspector.services.journal import Journal
+from inspector.topics import JOURNAL
+from inspector.types import Health, JournalEntry, ServiceState
+
+
+@pytest.fixture
+def bus() -> Iterator[Bus]:
+    domain = str(os.getpid())
+    with Bus(domain, "journal") as bus:
+        yield bus
+    sweep(domain)
+
+
+def entry(seq: int, now_ns: int | None = None) -> JournalEntry:
+    return JournalEntry(seq=seq, epoch="e", now_ns=seq if now_ns is None else now_ns)
+
+
+def recorder(state: ServiceState) -> Health:
+    return Health(service="recorder", pid=1, state=state, detail="", at_ns=0, counters={})
+
+
+def test_nothing_is_sent_before_the_recorder_is_there_and_then_all_of_it(bus: Bus) -> None:
+    journal, subscriber = Journal(bus.publisher(JOURNAL)), bus.subscriber(JOURNAL)
+    for seq in range(1, 301):
+        journal.take(entry(seq))
+    assert not journal.step(0)
+    assert list(subscriber.drain()) == []
+    journal.see(recorder(ServiceState.READY))
+    got: list[int] = []
+    while journal.step(0):
+        got += [each.seq for each in subscriber.drain()]
+    got += [each.seq for each in subscriber.drain()]
+    assert got == list(range(1, 301))
+    assert subscriber.dropped == 0
+
+
+def test_a_recorder_that_died_gets_the_last_seconds_again(bus: Bus) -> None:
+    journal, subscriber = Journal(bus.publisher(JOURNAL)), bus.subscriber(JOURNAL)
+    journal.see(recorder(ServiceState.READY))
+    for second in range(20):
+        journal.take(entry(second, second * NS_PER_S))
+        journal.step(second * NS_PER_S)
+    list(subscriber.drain())
+    journal.see(recorder(ServiceState.DEAD))
+    journal.take(entry(20, 20 * NS_PER_S))
+    journal.step(20 * NS_PER_S)
+    assert list(subscriber.drain()) == []
+    journal.see(recorder(ServiceState.READY))
+    journal.step(21 * NS_PER_S)
+    again = [each.seq for each in subscriber.drain()]
+    assert again == sorted(again)
+    assert again[0] <= 15
+    assert again[-2:] == [19, 20]
