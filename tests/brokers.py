@@ -41,7 +41,7 @@ class Mosquitto:
             raise FileNotFoundError("mosquitto is not installed")
         self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", *self._options]
+        lines = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", *self._options]
         if not any(line.startswith(("allow_anonymous", "password_file")) for line in lines):
             lines.append("allow_anonymous true")
         if os.geteuid() == 0:
