@@ -136,7 +136,7 @@ def _sensor(facts: Facts) -> Cause:
 
 
 def _within_limits(facts: Facts) -> str:
-    return ", sensors within limits" if facts.of_kind(FactKind.NORMAL) else ""
+    return ", with the sensors within limits" if facts.of_kind(FactKind.NORMAL) else ""
 
 
 def _defect_only(facts: Facts) -> Cause:

@@ -105,6 +105,10 @@ def _check_said(text: str, facts: Facts, cause: Cause) -> None:
     for name in sorted(normal):
         if _whole(name).search(text) and not re.search(r"\b(within|normal)\b", text):
             raise DataError(f"{name} is within its limits; say so or leave it out")
+    subjects = "|".join(("sensors?", "readings?", *map(re.escape, sorted(normal))))
+    for clause in re.split(r"[,;]|(?<!\d)\.", text):
+        if re.search(r"\bwithin\b", clause) and not re.search(rf"\b(?:{subjects})\b.*within", clause):
+            raise DataError("only sensors are within limits")
     for sensor in facts.abnormal:
         value = _NUMBER.search(sensor.value)
         if sensor.name in cause.must_name and value and not _whole(value.group()).search(text):
