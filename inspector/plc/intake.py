@@ -25,6 +25,8 @@ class Acknowledgement(Message, frozen=True, kw_only=True):
 class SensorDecoder(Protocol):
     """Turns a sensor's message into an event; `inspector.sensors.intake.SensorIntake` is one."""
 
+    refused: Counter[str]  # by reason; it only grows
+
     @property
     def sensor_ids(self) -> tuple[str, ...]:
         """The sensors that are listened to."""

@@ -103,8 +103,11 @@ class PlcLink:
     def counters(self) -> Counter[str]:
         """How many messages were refused, dropped, sent and so on; they only grow."""
         counters = self._dispatcher.outbox.counters + self._file.counters
-        counters.update({f"refused_{r}": n for r, n in self._intake.refused.items()})
-        counters.update({f"dropped_{t or 'other'}": n for t, n in self._inbox.dropped.items()})
+        for refused in (self._intake.refused, self._sensors.refused):
+            counters.update({f"refused_{reason}": n for reason, n in refused.items()})
+        for topic, n in self._inbox.dropped.items():
+            leaf = topic.removeprefix(f"{self._topics.base}/").replace("/", "_")
+            counters[f"dropped_{leaf or 'unlisted'}"] += n
         counters["trigger_clock_ahead"] += self._intake.clock_ahead
         counters["heartbeats"] += self._beats
         return counters
