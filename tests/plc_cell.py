@@ -1,6 +1,7 @@
 """Both ends of the MQTT interface for tests: a PLC that listens, and a cell that polls."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -83,6 +84,11 @@ class Heard:
     at_ns: int
 
 
+def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
+    assert isinstance(sock, socket.socket)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Listener:
     """A PLC: subscribed to all of the cell, reconnects at once, can publish."""
 
@@ -94,6 +100,7 @@ class Listener:
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_socket_open = _send_at_once
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self._subscribed.wait(PATIENCE_S)

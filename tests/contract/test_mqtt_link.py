@@ -141,7 +141,7 @@ def test_a_retained_emergency_or_reset_of_yesterday_does_nothing(
 def test_a_storm_of_rubbish_hides_no_emergency_and_is_told_once(cell: Cell, plc: Listener) -> None:
     cell.until(lambda: plc.leaves("heartbeat") != [], "the subscriptions")
     rubbish = [b"", b"{", b"[" * 900, b"\xff" * 20, b"x" * 70_000, b'{"seq":1}', b"null"]
-    for n in range(300):
+    for n in range(150):
         topic = (TOPICS.sensor("vib1"), TOPICS.sensor(f"ghost{n}"), TOPICS.trigger)[n % 3]
         plc.publish(topic, rubbish[n % len(rubbish)])
     stop = {"seq": 1, "kind": "emergency_stop", "value": 1, "unit": "", "urgency": 1.0}
@@ -154,7 +154,7 @@ def test_a_storm_of_rubbish_hides_no_emergency_and_is_told_once(cell: Cell, plc:
     assert 1 <= len(told) <= 3, "at a bounded rate"
     counters = cell.link.counters
     counted = sum(n for name, n in counters.items() if name.startswith(("refused_", "dropped_")))
-    assert counted >= 80  # the broker itself holds back what is over our packet limit
+    assert counted >= 40  # the broker itself holds back what is over our packet limit
 
 
 def test_the_plc_clock_that_runs_ahead_is_told(cell: Cell, plc: Listener) -> None:

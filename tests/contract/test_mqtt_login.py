@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from brokers import Mosquitto, free_port, mosquitto_binary
@@ -237,6 +238,34 @@ def test_a_broker_of_mqtt_3_1_1_is_found_out(mosquitto: Mosquitto, tmp_path: Pat
         cell.link.send_verdict(verdict(1), -1.0)
         cell.until(lambda: cell.states("boot-1") == ["DELIVERED"], "delivery")
     old.close()
+
+
+def test_a_broker_that_talks_nonsense_does_no_harm(tmp_path: Path) -> None:
+    random = Random(5)
+    talked: list[socket.socket] = []
+
+    def talk(server: socket.socket) -> None:
+        while len(talked) < 5:
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK, accepted
+            for _ in range(20):
+                body = random.randbytes(random.randrange(20))
+                client.sendall(bytes([random.randrange(256), len(body)]) + body)
+            talked.append(client)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Cell(BrokerConfig(port=server.getsockname()[1]), tmp_path / "outbox") as cell,
+    ):
+        thread = threading.Thread(target=talk, args=(server,))
+        thread.start()
+        cell.until(lambda: len(talked) == 5, "five connections")
+        thread.join()
+        cell.link.send_verdict(verdict(1, valid_ms=0), -1.0)
+        cell.until(lambda: cell.states("boot-1") == ["UNDELIVERED"], "the verdict's end")
+    for client in talked:
+        client.close()
 
 
 def test_two_cells_with_one_client_id_are_told(mosquitto: Mosquitto, tmp_path: Path) -> None:
