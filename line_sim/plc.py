@@ -117,14 +117,14 @@ class Plc:
         self._seen[verdict.verdict_id] = verdict.part_id
         stale = utc_ns > verdict.valid_until_utc_ns
         entry = self._parts.get(verdict.part_id)
+        if verdict.action != "PASS":
+            self._explain.add(verdict.verdict_id)
         outputs.append(self._note(verdict, entry, received_ns, stale))
         if entry is None:
             if verdict.part_id:
                 outputs.append(self._violation("verdict", name, "no such part is on the line"))
             return [*outputs, *self._brake(verdict, stale, received_ns), *self._ack(verdict, None)]
         self._unanswered.pop(verdict.part_id, None)
-        if verdict.action != "PASS":
-            self._explain.add(verdict.verdict_id)
         entry.verdicts.append(
             VerdictSeen(
                 verdict_id=verdict.verdict_id,

@@ -32,7 +32,7 @@ def demo(
     broker: Annotated[
         str | None, typer.Option(help="HOST:PORT of an MQTT broker; else a private one on loopback.")
     ] = None,
-    linger: Annotated[float, typer.Option(help="Seconds to wait for the last explanations.", min=0)] = 60.0,
+    linger: Annotated[float, typer.Option(help="Seconds to wait for the last explanations.", min=0)] = 75.0,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as one JSON object, last line.")] = False,
 ) -> None:
     """Run the whole cell against a simulated line, and score it.

@@ -1,6 +1,6 @@
 """The explainer service: verdicts in, explanations out, at a priority that starves nobody."""
 
-from inspector.explain.facts import CameraView, LineContext
+from inspector.explain.facts import line_context
 from inspector.explain.start import start
 from inspector.explain.worker import ExplainWorker, is_wanted
 from inspector.services.loop import Context
@@ -18,12 +18,7 @@ class ExplainerService:
         self._verdicts = context.bus.subscriber(VERDICTS)
         self._explanations = context.bus.publisher(EXPLANATIONS)
         self._told = ""
-        line = LineContext(
-            cameras={camera.id: CameraView(mm_per_px=camera.mm_per_px) for camera in site.cameras},
-            confirm_confidence=site.site.decision.confirm_confidence,
-            emergency_urgency=site.site.decision.emergency_urgency,
-        )
-        explainer = start(self._config, line, context.clock)
+        explainer = start(self._config, line_context(site), context.clock)
         self._worker = ExplainWorker(explainer, context.clock, deadline_s=self._config.deadline_s)
 
     def step(self) -> int | None:
