@@ -25,24 +25,24 @@ class _Slot:
     """One inference request and the sign that it is done.
 
     The callback is set once and never changed: OpenVINO still holds the request's lock when the
-    callback returns, and to replace it then is a deadlock with Python's global lock.
+    callback returns, and to replace it then is a deadlock with Python's global lock. It refers to
+    neither slot nor request, a circle through C++ that no garbage collector would find.
     """
 
     def __init__(self, request: Any, on_ready: Callable[[], None]) -> None:
         self.request = request
-        self.done = threading.Event()
-        self._on_ready = on_ready
-        request.set_callback(self._completed, None)
+        self.done = done = threading.Event()
+
+        def completed(_user_data: None) -> None:  # on OpenVINO's thread
+            done.set()
+            on_ready()
+
+        request.set_callback(completed, None)
 
     def start(self, pixels: NetworkInput) -> None:
         self.done.clear()
         self.request.set_input_tensor(_share(pixels))
         self.request.start_async()
-
-    def _completed(self, _user_data: None) -> None:
-        """Runs on OpenVINO's thread."""
-        self.done.set()
-        self._on_ready()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,7 @@ def test_a_higher_score_is_never_less_likely_a_defect(scores: list[float], rate:
 
 
 @given(SCORES, SCORES)
-def test_with_defects_it_rises_too_whatever_the_scores(
-    good: list[float], defect: list[float]
-) -> None:
+def test_with_defects_it_rises_too_whatever_the_scores(good: list[float], defect: list[float]) -> None:
     calibration = fit_with_defects(np.array(good), np.array(defect))
     assert calibration.slope > 0
     p = probability(np.geomspace(1e-3, 1e3, 50), calibration)

@@ -77,7 +77,7 @@ def test_boxes_stay_inside_and_cover_the_peak(score_map: ScoreMap, width: int, h
         x0, y0, x1, y1 = found.box_px
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
-        assert 0.5 <= found.score + 1e-6
+        assert found.score + 1e-6 >= 0.5
     if decoded.detections:
         assert decoded.detections[0].score == decoded.p_defect
     else:
