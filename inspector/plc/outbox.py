@@ -8,7 +8,7 @@ goes in order of arrival, bounded, oldest dropped first.
 A broker of MQTT 5 also says when it took a message that nobody is subscribed to. After an outage
 the PLC may come back a moment after us, so such a verdict is sent again while it is valid, and a
 notice for some seconds. Until the first one is heard there is only one on its way, so that those
-behind it cannot overtake it.
+behind it cannot overtake it. A notice that waits for a listener does not hold up explanations.
 
 Nothing is left to the MQTT library's own queue, because it would resend a QoS 1 message after an
 outage whatever its age.

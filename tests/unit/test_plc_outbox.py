@@ -282,8 +282,7 @@ class Broker(RuleBasedStateMachine):
                 same = [
                     k
                     for k in self.sent_on_this_connection
-                    if (self.put[k].kind is Kind.VERDICT) == (e.kind is Kind.VERDICT)
-                    and not self.put[k].urgent
+                    if self.put[k].kind is e.kind and not self.put[k].urgent
                 ]
                 assert all(k < e.key for k in same), "order kept"
             self.sent_on_this_connection.append(e.key)
