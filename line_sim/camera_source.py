@@ -17,7 +17,7 @@ class PartFrames:
         self._source = source
 
     def frame(self, request: FrameRequest) -> Image:
-        """Return Mono8 (height, width). Raises DataError when the picture cannot be had."""
+        """Return grey (height, width) or RGB. Raises DataError when the picture cannot be had."""
         subject = request.subject
         part = subject if isinstance(subject, PlannedPart) else self._source.parts[0]
         try:

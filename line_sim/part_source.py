@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from inspector.errors import ConfigError
+from line_sim.camera.source import Image
 from line_sim.parts import DefectKind, PlannedPart, Stream, part_id_of, plan_part, stream_rng
 from line_sim.render import GrayImage, Renderer
 from line_sim.scenario import Folder, Scenario
@@ -22,8 +23,9 @@ _MAX_SIDE_PX: Final = 4096
 class PartSource(Protocol):
     """The parts of a run, in order, and their pictures.
 
-    `picture` returns Mono8 (height, width) of `size_px` = (width, height). It is called by one
-    thread at a time (the camera's). Raises DataError when a picture cannot be had.
+    `picture` returns grey (height, width) or RGB (height, width, 3), of `size_px` = (width, height);
+    the camera makes its pixel format of it. It is called by one thread at a time (the camera's).
+    Raises DataError when a picture cannot be had.
     """
 
     @property
@@ -32,7 +34,7 @@ class PartSource(Protocol):
     @property
     def parts(self) -> Sequence[PlannedPart]: ...
 
-    def picture(self, part: PlannedPart) -> GrayImage: ...
+    def picture(self, part: PlannedPart) -> Image: ...
 
 
 class RenderedParts:
@@ -70,24 +72,25 @@ def _kind_of(path: Path, folder: Path) -> str:
     return parents[0] if parents else "defect"
 
 
-def read_gray(path: Path) -> GrayImage:
-    """Read a photograph as Mono8. Raises ConfigError if it is none."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+def read_photo(path: Path) -> Image:
+    """Read a photograph, grey (height, width) or RGB (height, width, 3). Raises ConfigError if it is none."""
+    image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
     if image is None:
         raise ConfigError(f"{path}: cannot be read as a picture; remove it or convert it to PNG")
-    return np.asarray(image, dtype=np.uint8)
+    pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+    return np.asarray(pixels, dtype=np.uint8)
 
 
-def letterbox(image: GrayImage, size_px: tuple[int, int]) -> GrayImage:
+def letterbox(image: Image, size_px: tuple[int, int]) -> Image:
     """Fit a picture into (width, height) without changing its shape; the rest is black."""
     width, height = size_px
-    if image.shape == (height, width):
+    if image.shape[:2] == (height, width):
         return image
     scale = min(width / image.shape[1], height / image.shape[0])
     w = min(width, max(1, round(image.shape[1] * scale)))
     h = min(height, max(1, round(image.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    out = np.zeros((height, width), np.uint8)
+    out = np.zeros((height, width, *image.shape[2:]), np.uint8)
     y, x = (height - h) // 2, (width - w) // 2
     out[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=how)
     return out
@@ -118,11 +121,11 @@ class FolderParts:
             for n, photo in enumerate(self._photos, start=1)
         )
         step = max(1, len(self._photos) // _SIZE_SAMPLE)
-        shapes = [read_gray(photo.path).shape for photo in self._photos[::step]]
+        shapes = [read_photo(photo.path).shape for photo in self._photos[::step]]
         self.size_px = common_size([(shape[0], shape[1]) for shape in shapes])
 
-    def picture(self, part: PlannedPart) -> GrayImage:
-        return letterbox(read_gray(self._photos[part.image_key].path), self.size_px)
+    def picture(self, part: PlannedPart) -> Image:
+        return letterbox(read_photo(self._photos[part.image_key].path), self.size_px)
 
 
 def open_source(scenario: Scenario, seed: int, count: int | None) -> PartSource:

@@ -193,8 +193,14 @@ def load_scenario(name_or_path: str, images: Path | None = None) -> Scenario:
             raise ConfigError(f"{path}: source.folder: missing, so --images has no use; leave it")
         return scenario
     root = images if images is not None else path.parent
-    placed = Folder(good=root / folder.good, defect=root / folder.defect)
+    placed = Folder(good=_subfolder(root, folder.good), defect=_subfolder(root, folder.defect))
     return scenario.model_copy(update={"source": Source(folder=placed)})
+
+
+def _subfolder(root: Path, name: Path) -> Path:
+    """`root`/good, or `root`/test_good where data sets split their images that way."""
+    split = root / f"test_{name}"
+    return split if not (root / name).is_dir() and split.is_dir() else root / name
 
 
 def parse_scenario(text: str, origin: str) -> Scenario:

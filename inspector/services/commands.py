@@ -18,6 +18,9 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other parts.")] = 1,
     scenario: Annotated[str, typer.Option(help="A scenario's name, or a YAML file.")] = "default",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of photographs, for a scenario that streams them.")
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast/--realtime", help="As fast as verdicts come, or at the belt's speed.")
     ] = False,
@@ -43,7 +46,7 @@ def demo(
 
       inspector demo --scenario emergency --llm small --json
 
-      inspector demo --scenario photos.yaml --teach photos/train_good
+      inspector demo --scenario folder --images photos --teach photos/train_good
     """
     # Imported here, so that the other commands start quickly.
     from inspector.services.demo import DemoOptions, run_demo  # noqa: PLC0415
@@ -58,6 +61,7 @@ def demo(
         parts=parts,
         seed=seed,
         scenario=scenario,
+        images=images,
         fast=fast,
         llm=_LLM.get(llm, llm),
         model=model,

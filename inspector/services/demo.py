@@ -37,6 +37,7 @@ class DemoOptions:
     parts: int | None
     seed: int
     scenario: str
+    images: Path | None
     fast: bool
     llm: str
     model: Path | None
@@ -196,6 +197,7 @@ class _Line:
         command += ["--scenario", options.scenario, "--seed", str(options.seed), "--events", "-"]
         command += ["--deadline-ms", str(deadline_ms), "--linger", str(options.linger_s)]
         command += ["--fast" if options.fast else "--realtime"]
+        command += ["--images", str(options.images)] if options.images is not None else []
         command += ["--parts", str(options.parts)] if options.parts is not None else []
         self.events: deque[dict[str, Any]] = deque()
         self._ready = threading.Event()

@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from inspector.detect.manifest import load_manifest
 from inspector.errors import ConfigError
 
+_CAMERA_FORMAT = {"Mono8": "Mono8", "RGB8": "BayerRG8"}
 _GVCP_PORT = 3956  # GigE Vision, section 14: the one port that every camera listens on
 
 
@@ -40,12 +42,14 @@ def write_site(folder: Path, choices: DemoChoices) -> Path:
     """Write site.yaml and its camera file into `folder`; returns the site file."""
     base = home() / "deploy" / "demo"
     site: dict[str, Any] = yaml.safe_load((base / "site.yaml").read_text())
+    model = choices.model or home() / "models" / site["detector"]["model"]
     for number, camera in enumerate(site["cameras"]):
         data: dict[str, Any] = yaml.safe_load((base / camera).read_text())
         data["interface_address"] = choices.camera_address
+        # A model that was taught from colour images needs a colour camera.
+        data["settings"]["PixelFormat"] = _CAMERA_FORMAT[load_manifest(model).input.pixel_format]
         (folder / f"camera{number}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
         site["cameras"][number] = f"camera{number}.yaml"
-    model = choices.model or home() / "models" / site["detector"]["model"]
     site["detector"]["model"] = str(model.resolve())
     site["broker"] |= {"host": choices.broker_host, "port": choices.broker_port}
     site["recorder"]["directory"] = str(choices.sessions.resolve())
