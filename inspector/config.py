@@ -45,7 +45,9 @@ class CameraConfig(Config):
 
     `settings` are SFNC feature names and values, written in the order given. `producer` is a
     GenTL producer (.cti); None is our own. `interface_address` lets the producer look for
-    cameras on an address that broadcasts do not reach (loopback).
+    cameras on an address that broadcasts do not reach (loopback). `delivered_bits` is what formats
+    of 10 to 16 bits are brought to: 8 keeps the highest eight, which is what the engines take, 16
+    keeps them all.
     """
 
     id: Name
@@ -57,6 +59,7 @@ class CameraConfig(Config):
     frame_timeout_ms: int = Field(default=1000, ge=10)  # only for a camera that runs freely
     heartbeat_timeout_ms: int = Field(default=1000, ge=500)
     mm_per_px: float | None = Field(default=None, gt=0)
+    delivered_bits: Literal[8, 16] = 8
 
 
 # -- detection -----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ class FrameMeta(Message, frozen=True, kw_only=True):
 
     `pixel_format` is the SFNC PixelFormat name (Mono8, BayerRG8, ...). `exposure_start_ns` is
     camera time mapped to this host's clock, `received_ns` the moment the frame was complete here.
+    `clock_uncertainty_us` is how far `exposure_start_ns` may be off; None where nobody knows.
     """
 
     camera_id: str
@@ -40,6 +41,7 @@ class FrameMeta(Message, frozen=True, kw_only=True):
     pixel_format: str
     encoder_ticks: int | None = None
     missing_packets: int = 0
+    clock_uncertainty_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
