@@ -99,11 +99,11 @@ def letterbox(image: Image, size_px: tuple[int, int]) -> Image:
 def common_size(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Return the most common (width, height) of (height, width) shapes, as a camera can have it.
 
-    A camera's width and height are multiples of 4 here, and at most 4096 px.
+    A camera's width and height are even here, and at most 4096 px.
     """
     height, width = Counter(shapes).most_common(1)[0][0]
     scale = min(1.0, _MAX_SIDE_PX / max(width, height))
-    w, h = (max(96, int(side * scale) // 4 * 4) for side in (width, height))
+    w, h = (max(96, int(side * scale) // 2 * 2) for side in (width, height))
     return w, h
 
 

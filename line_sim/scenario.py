@@ -41,8 +41,8 @@ class Source(Section):
 class Camera(Section):
     """The virtual camera. Size in pixels; with photographs their most common size is taken."""
 
-    width_px: int = Field(default=640, ge=96, le=4096, multiple_of=4)
-    height_px: int = Field(default=480, ge=96, le=4096, multiple_of=4)
+    width_px: int = Field(default=640, ge=96, le=4096, multiple_of=2)
+    height_px: int = Field(default=480, ge=96, le=4096, multiple_of=2)
     packet_bytes: int = Field(default=1500, ge=576, le=9000, multiple_of=4)
     link_mbit_per_s: Positive | None = 1000.0
     packet_loss: Probability = 0.0

@@ -26,7 +26,7 @@ SENSOR = "sensors: [{id: vib, kind: vibration, unit: mm/s, mean: 2}]\n"
         ("parts: 5\ndefect_rate: 1.5", "defect_rate: "),
         ("parts: 5\ndefect_rate: .nan", "defect_rate: "),
         ("parts: 5\ndefects: [hole]", "defects.0: "),
-        ("parts: 5\ncamera: {width_px: 641}", "camera.width_px: Input should be a multiple of 4"),
+        ("parts: 5\ncamera: {width_px: 641}", "camera.width_px: Input should be a multiple of 2"),
         ("parts: 5\nbelt: {speed_mm_s: 0}", "belt.speed_mm_s: "),
         ("parts: 5\n" + SENSOR + "anomalies: [{sensor: x, part: 1, value: 1}]", "anomalies.0.sensor: "),
         ("parts: 5\n" + SENSOR + "anomalies: [{sensor: vib, value: 1}]", "anomalies.0: give either"),
