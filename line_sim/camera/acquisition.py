@@ -2,15 +2,22 @@
 
 import heapq
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from inspector.errors import DataError
+from line_sim.camera.chunks import Chunk, trailing
 from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.device import Device
 from line_sim.camera.device_clock import DeviceClock
+from line_sim.camera.event import Event
 from line_sim.camera.gvsp import ImageGeometry, block_id_of, image_block
+from line_sim.camera.inputs import Inputs
+from line_sim.camera.sensor import payload_of
 from line_sim.camera.settings import AcquisitionMode, AcquisitionSettings
-from line_sim.camera.source import FrameRequest, FrameSource, Image, payload_of
+from line_sim.camera.source import FramePacing, FrameRequest, FrameSource, Image
 from line_sim.camera.statistics import Counters
 from line_sim.camera.stream import Stream
 
@@ -22,6 +29,11 @@ _NS_PER_US = 1_000
 class _Exposure:
     start_ns: int
     subject: object = field(compare=False, default=None)
+    encoder: int | None = field(compare=False, default=None)  # None: where it is at the exposure
+
+
+Notify = Callable[[Event, int, int], None]
+"""Called with the event, its host time and the frame's number, 0 without frame. Must not wait."""
 
 
 class Acquisition:
@@ -36,6 +48,8 @@ class Acquisition:
         source: FrameSource,
         clock: DeviceClock,
         counters: Counters,
+        inputs: Inputs,
+        notify: Notify,
     ) -> None:
         self._config = config
         self._device = device
@@ -43,6 +57,9 @@ class Acquisition:
         self._source = source
         self._clock = clock
         self._counters = counters
+        self._inputs = inputs
+        self._notify = notify
+        self._pacing = source if isinstance(source, FramePacing) else None
         self._changed = threading.Condition()
         self._closed = False
         self._running = False
@@ -87,7 +104,9 @@ class Acquisition:
             self._closed = True
             self._changed.notify_all()
 
-    def pulse(self, source: str, at_ns: int | None, subject: object) -> bool:
+    def pulse(
+        self, source: str, at_ns: int | None, subject: object = None, encoder: int | None = None
+    ) -> bool:
         """Take a trigger edge at a host time; return whether it will give a frame.
 
         An edge during an exposure is missed, as the sensor cannot start another one.
@@ -104,9 +123,10 @@ class Acquisition:
             full = len(self._waiting) >= self._config.trigger_queue
             if full or start_ns < self._exposing_until_ns:
                 self._counters.add("triggers_missed")
+                self._notify(Event.FRAME_TRIGGER_MISSED, now_ns, 0)
                 return False
             self._exposing_until_ns = start_ns + round(settings.exposure_us * _NS_PER_US)
-            heapq.heappush(self._waiting, _Exposure(start_ns, subject))
+            heapq.heappush(self._waiting, _Exposure(start_ns, subject, encoder))
             self._changed.notify_all()
             return True
 
@@ -156,7 +176,9 @@ class Acquisition:
         if self._last_start_ns is None:
             return now_ns
         period_ns = settings.exposure_us * _NS_PER_US
-        if settings.frame_rate_hz is not None:
+        if self._pacing is not None:
+            period_ns = max(period_ns, self._pacing.interval_ns(self._frame_id + 1))
+        elif settings.frame_rate_hz is not None:
             period_ns = max(period_ns, _NS_PER_S / settings.frame_rate_hz)
         due_ns = self._last_start_ns + round(period_ns)
         # Where the link is slower than the rate, frames are left out; they do not pile up.
@@ -176,20 +198,30 @@ class Acquisition:
             pixel_format=settings.pixel_format.sfnc_name,
             subject=exposure.subject,
         )
+        self._notify(Event.EXPOSURE_START, exposure.start_ns, frame_id)
         try:
-            payload = payload_of(self._source.frame(request), request, settings)
+            picture = self._source.frame(request)
+            payload = payload_of(picture, request, settings, seed=self._config.noise_seed)
         except DataError:
             self._counters.add("source_errors")
             return None
         exposed_ns = exposure.start_ns + round(settings.exposure_us * _NS_PER_US)
-        return payload if self._wait_until(exposed_ns, acquisition) else None
+        if not self._wait_until(exposed_ns, acquisition):
+            return None
+        self._notify(Event.EXPOSURE_END, exposed_ns, frame_id)
+        return payload
 
     def _send(
         self, payload: Image, exposure: _Exposure, frame_id: int, settings: AcquisitionSettings
     ) -> None:
         target = self._device.stream_settings()
+        ticks = self._clock.ticks_at(exposure.start_ns)
+        if settings.chunks is not None:
+            values = self._chunk_values(exposure, frame_id, ticks, settings)
+            tail = trailing(len(payload), {each: values[each] for each in settings.chunks})
+            payload = np.concatenate((payload, np.frombuffer(tail, dtype=np.uint8)))
         block = image_block(
-            block_id_of(frame_id),
+            block_id_of(frame_id, extended=target.extended_ids),
             payload,
             ImageGeometry(
                 pixel_format_code=settings.pixel_format.code,
@@ -198,10 +230,29 @@ class Acquisition:
                 offset_x=settings.offset_x,
                 offset_y=settings.offset_y,
             ),
-            self._clock.ticks_at(exposure.start_ns),
+            ticks,
             target.packet_size,
+            extended_ids=target.extended_ids,
+            chunks=settings.chunks is not None,
         )
         self._stream.send_block(block, target)
+
+    def _chunk_values(
+        self, exposure: _Exposure, frame_id: int, ticks: int, settings: AcquisitionSettings
+    ) -> dict[Chunk, float]:
+        return {
+            Chunk.WIDTH: settings.width,
+            Chunk.HEIGHT: settings.height,
+            Chunk.OFFSET_X: settings.offset_x,
+            Chunk.OFFSET_Y: settings.offset_y,
+            Chunk.PIXEL_FORMAT: settings.pixel_format.code,
+            Chunk.TIMESTAMP: ticks,
+            Chunk.FRAME_ID: frame_id,
+            Chunk.EXPOSURE_TIME: settings.exposure_us,
+            Chunk.GAIN: settings.gain_db,
+            Chunk.LINE_STATUS_ALL: self._inputs.status_at(exposure.start_ns),
+            Chunk.ENCODER_VALUE: self._inputs.encoder if exposure.encoder is None else exposure.encoder,
+        }
 
     def _wait_until(self, host_ns: int, acquisition: int) -> bool:
         """Wait; return whether the same acquisition still runs then."""

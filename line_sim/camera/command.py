@@ -11,11 +11,12 @@ from rich.progress import Progress
 
 from inspector.errors import InspectorError
 from line_sim.camera.camera import VirtualCamera
-from line_sim.camera.config import PixelFormat, VirtualCameraConfig
+from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.faults import FaultKnobs
 from line_sim.camera.folder_source import Fit, FolderSource
 from line_sim.camera.gvcp import GVCP_PORT
 from line_sim.camera.pattern_source import PatternSource
+from line_sim.camera.pixel_format import PixelFormat
 from line_sim.camera.source import FrameSource
 
 PATTERN = "pattern"
@@ -34,8 +35,8 @@ def camera_command(
     fit: Annotated[
         Fit, typer.Option(help="How images of another size come onto the sensor.")
     ] = Fit.LETTERBOX,
-    width: Annotated[int, typer.Option(help="Sensor width in pixels, an even number.")] = 1280,
-    height: Annotated[int, typer.Option(help="Sensor height in pixels, an even number.")] = 1024,
+    width: Annotated[int, typer.Option(help="Sensor width in pixels, a multiple of 4.")] = 1280,
+    height: Annotated[int, typer.Option(help="Sensor height in pixels, a multiple of 4.")] = 1024,
     pixel_format: Annotated[str, typer.Option(help="Mono8 or BayerRG8; the one at power-up.")] = "Mono8",
     serial: Annotated[str, typer.Option(help="Serial number, up to 15 characters.")] = "SIM-0001",
     name: Annotated[str, typer.Option(help="User-defined name, up to 15 characters.")] = "virtual-camera",

@@ -3,10 +3,10 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from enum import Enum
 
 from inspector.errors import ConfigError
 from line_sim.camera.faults import FaultKnobs
+from line_sim.camera.pixel_format import PixelFormat
 
 MIN_PACKET_BYTES = 576  # every IPv4 host takes a datagram of this size
 MAX_PACKET_BYTES = 65532  # the register field has 16 bits, and sizes are multiples of 4
@@ -14,30 +14,6 @@ MIN_RESEND_FRAMES = 16
 MAX_SENSOR_PX = 16384
 EXPOSURE_RANGE_US = (10.0, 1_000_000.0)
 FRAME_RATE_RANGE_HZ = (0.1, 2000.0)
-
-
-class PixelFormat(Enum):
-    """SFNC name and PFNC code of the formats that the camera sends."""
-
-    MONO8 = ("Mono8", 0x01080001)
-    BAYER_RG8 = ("BayerRG8", 0x01080009)
-
-    @property
-    def sfnc_name(self) -> str:
-        return self.value[0]
-
-    @property
-    def code(self) -> int:
-        return self.value[1]
-
-    @classmethod
-    def named(cls, name: str) -> "PixelFormat":
-        """Return the format of that SFNC name; raises ConfigError if the camera has none."""
-        for pixel_format in cls:
-            if pixel_format.sfnc_name == name:
-                return pixel_format
-        known = ", ".join(each.sfnc_name for each in cls)
-        raise ConfigError(f"pixel format {name!r} is unknown, choose one of {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +32,7 @@ class VirtualCameraConfig:
     model: str = "VirtualCamera"
     width: int = 1280
     height: int = 1024
-    pixel_formats: tuple[PixelFormat, ...] = (PixelFormat.MONO8, PixelFormat.BAYER_RG8)
+    pixel_formats: tuple[PixelFormat, ...] = tuple(PixelFormat)
     mac: str | None = None  # None: locally administered, made of the address
     exposure_us: float = 1000.0
     frame_rate_hz: float = 10.0
@@ -66,6 +42,7 @@ class VirtualCameraConfig:
     resend_frames: int = 32  # how many frames can be asked for again
     trigger_queue: int = 16  # triggers that may wait for the sender
     clock_drift_ppm: float = 0.0
+    noise_seed: int = 0  # of the noise that gain brings
     faults: FaultKnobs = field(default_factory=FaultKnobs)
 
     def __post_init__(self) -> None:
@@ -93,8 +70,8 @@ class VirtualCameraConfig:
 
     def _check_sensor(self) -> None:
         for name, pixels in (("width", self.width), ("height", self.height)):
-            if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 2:
-                raise ConfigError(f"{name} is {pixels} px, give an even number from 16 to {MAX_SENSOR_PX}")
+            if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 4:
+                raise ConfigError(f"{name} is {pixels} px, give a multiple of 4 from 16 to {MAX_SENSOR_PX}")
         if not self.pixel_formats:
             raise ConfigError("pixel_formats is empty, name at least one")
         for name, value, (low, high) in (

@@ -1,20 +1,28 @@
 """The control channel on the network: UDP port 3956 of the camera's address, and the broadcasts."""
 
+import select
 import selectors
 import socket
 import struct
 from collections.abc import Callable
 
 from inspector.errors import DeviceError
+from line_sim.camera.device import Device
 from line_sim.camera.execute import CommandExecutor
-from line_sim.camera.gvcp import GVCP_PORT
+from line_sim.camera.faults import FaultKnobs
+from line_sim.camera.gvcp import GVCP_PORT, Code
+from line_sim.camera.gvcp_messages import pending_acknowledge
+from line_sim.camera.link import Link
 from line_sim.camera.memory import subnet_of
 from line_sim.camera.statistics import Counters
 
 _IP_PKTINFO = 8  # of <linux/in.h>; Python 3.11 does not name it
 _LIMITED_BROADCAST = "255.255.255.255"
-_HEARTBEAT_CHECK_S = 0.1
+_POLL_S = 0.1
 _RECEIVE_BYTES = 65535
+_MAY_BE_PENDING = {
+    code + 1 for code in (Code.READREG, Code.WRITEREG, Code.READMEM, Code.WRITEMEM, Code.ACTION)
+}
 
 
 class ControlServer:
@@ -23,12 +31,16 @@ class ControlServer:
     def __init__(
         self,
         address: str,
-        executor: CommandExecutor,
-        check_heartbeat: Callable[[], None],
+        device: Device,
         counters: Counters,
+        *,
+        link: Link,
+        knobs: Callable[[], FaultKnobs],
     ) -> None:
-        self._executor = executor
-        self._check_heartbeat = check_heartbeat
+        self._device = device
+        self._executor = CommandExecutor(device, counters)
+        self._link = link
+        self._knobs = knobs
         self._counters = counters
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -74,12 +86,12 @@ class ControlServer:
     def run(self) -> None:
         """Serve until woken by `stop`."""
         while True:
-            for key, _ in self._selector.select(_HEARTBEAT_CHECK_S):
+            for key, _ in self._selector.select(_POLL_S):
                 if key.fileobj is self._wake_reader:
                     return
                 if isinstance(key.fileobj, socket.socket):
                     self._receive(key.fileobj, broadcast=key.data)
-            self._check_heartbeat()
+            self._device.poll()
 
     def stop(self) -> None:
         """End `run`, from another thread."""
@@ -98,13 +110,40 @@ class ControlServer:
             datagram, ancillary, _, peer = sock.recvmsg(_RECEIVE_BYTES, 256)
         except BlockingIOError:
             return
-        if broadcast and not self._from_own_interface(ancillary):
+        if not self._link.up or (broadcast and not self._from_own_interface(ancillary)):
             return
         answer = self._executor.handle(datagram, (peer[0], peer[1]))
         if answer is None:
             return
+        knobs = self._knobs()
+        if knobs.ack_delay_ms:
+            self._be_slow(answer, peer, round(knobs.ack_delay_ms))
+        if knobs.mute_control:
+            self._counters.add("gvcp_muted")
+            return
+        self._send(answer, peer)
+
+    def _be_slow(self, answer: bytes, peer: tuple[str, int], delay_ms: int) -> None:
+        """Wait, as a device that takes long over a command; say so where the application wants it."""
+        _, code, _, request_id = struct.unpack_from(">HHHH", answer)
+        pending_ms = self._device.pending_timeout_ms()
+        if pending_ms is not None and pending_ms < delay_ms and code in _MAY_BE_PENDING:
+            self._wait_ms(pending_ms)
+            delay_ms -= pending_ms
+            self._counters.add("pending_acks")
+            # Twice the time: the announced one is to be the longest that it can take.
+            self._send(pending_acknowledge(request_id, 2 * delay_ms), peer)
+        self._wait_ms(delay_ms)
+
+    def _wait_ms(self, milliseconds: int) -> None:
+        select.select((self._wake_reader,), (), (), milliseconds / 1000)
+
+    def _send(self, packet: bytes, peer: tuple[str, int]) -> None:
+        if not self._link.up:
+            self._counters.add("gvcp_muted")
+            return
         try:
-            self._control.sendto(answer, peer)
+            self._control.sendto(packet, peer)
         except OSError:
             # The sender of a broadcast need not be reachable from the camera's address.
             self._counters.add("gvcp_unanswerable")

@@ -12,7 +12,6 @@ from line_sim.camera.gvcp import (
     Code,
     Command,
     CommandRefusedError,
-    Flag,
     Status,
     acknowledge,
     force_ip,
@@ -23,6 +22,7 @@ from line_sim.camera.gvcp import (
     writemem_data,
     writereg_pairs,
 )
+from line_sim.camera.gvcp_messages import action_request
 from line_sim.camera.statistics import Counters
 
 
@@ -41,6 +41,7 @@ class CommandExecutor:
             Code.WRITEREG: self._writereg,
             Code.READMEM: self._readmem,
             Code.WRITEMEM: self._writemem,
+            Code.ACTION: self._action,
         }
 
     def handle(self, datagram: bytes, peer: Peer) -> bytes | None:
@@ -131,16 +132,18 @@ class CommandExecutor:
         self._device.write(address, data, peer)
         return acknowledge(command.code, command.request_id, struct.pack(">HH", 0, len(data)))
 
+    def _action(self, command: Command, _peer: Peer) -> bytes | None:
+        status = self._device.action(action_request(command))
+        if status is None:
+            return None  # broadcast, and meant for other devices
+        return acknowledge(command.code, command.request_id, status=status)
+
     def _resend(self, command: Command, peer: Peer) -> None:
         """PACKETRESEND has no acknowledge: the packets are the answer."""
         request = resend_request(command)
         # Receivers ask from the port of their stream socket, not from that of the control channel,
         # so the address alone must match.
-        if (
-            peer[0] not in self._device.stream_peers()
-            or request.stream_channel != 0
-            or command.flags & Flag.EXTENDED_ID
-        ):
+        if peer[0] not in self._device.stream_peers() or request.stream_channel != 0:
             self._counters.add("gvcp_refused")
             return
         self._device.effects.resend(request)

@@ -2,6 +2,7 @@
 
 from line_sim.camera.bootstrap import bootstrap_registers
 from line_sim.camera.config import EXPOSURE_RANGE_US, FRAME_RATE_RANGE_HZ, VirtualCameraConfig
+from line_sim.camera.data_features import add_actions, add_chunks, add_events, add_inputs, add_ptp
 from line_sim.camera.features import FeatureKind, FeatureTable, Visibility
 from line_sim.camera.registers import Access, Register
 
@@ -15,10 +16,12 @@ INTEGER, FLOAT, BOOLEAN = FeatureKind.INTEGER, FeatureKind.FLOAT, FeatureKind.BO
 ENUMERATION, COMMAND, STRING = FeatureKind.ENUMERATION, FeatureKind.COMMAND, FeatureKind.STRING
 
 MIN_REGION_PX = 16
-REGION_STEP_PX = 2  # so that the Bayer phase stays
+REGION_STEP_PX = 4  # also a multiple of 2, so that the Bayer phase stays
 
 ACQUISITION_MODES = (("Continuous", 0), ("SingleFrame", 1), ("MultiFrame", 2))
-TRIGGER_SOURCES = (("Software", 0), ("Line0", 1), ("Line1", 2))
+TRIGGER_SOURCES = (("Software", 0), ("Line0", 1), ("Line1", 2), ("Action1", 3))
+TRIGGER_ACTIVATIONS = (("RisingEdge", 0), ("FallingEdge", 1), ("AnyEdge", 2))
+MAX_BINNING = 4
 PRIVILEGES = (("OpenAccess", 0), ("ExclusiveAccess", 1), ("ControlAccess", 2))
 _OF_FRAME_START = ("TriggerMode", "TriggerSource", "TriggerActivation", "TriggerDelay", "TriggerSoftware")
 
@@ -27,7 +30,7 @@ _CHOICES: tuple[tuple[str, str, str, tuple[tuple[str, int], ...], tuple[str, ...
     ("TriggerSelector", ACQUISITION, "Which trigger is set up.", (("FrameStart", 0),), _OF_FRAME_START),
     ("TriggerMode", ACQUISITION, "On: one frame for each trigger.", (("Off", 0), ("On", 1)), ()),
     ("TriggerSource", ACQUISITION, "Where the trigger comes from.", TRIGGER_SOURCES, ()),
-    ("TriggerActivation", ACQUISITION, "Which edge triggers.", (("RisingEdge", 0),), ()),
+    ("TriggerActivation", ACQUISITION, "Which edge of a line triggers.", TRIGGER_ACTIVATIONS, ()),
     ("GainSelector", ANALOG, "Which gain is set up.", (("All", 0),), ("Gain",)),
 )
 
@@ -41,6 +44,11 @@ def feature_table(config: VirtualCameraConfig) -> FeatureTable:
     _acquisition(table)
     _transport(table, bootstrap)
     _stream_channel(table, bootstrap)
+    add_chunks(table, config)
+    add_events(table, bootstrap)
+    add_actions(table, bootstrap)
+    add_inputs(table)
+    add_ptp(table, bootstrap)
     return table
 
 
@@ -80,9 +88,9 @@ def _image(table: FeatureTable, config: VirtualCameraConfig) -> None:
     for side, offset, pixels in (("Width", "OffsetX", config.width), ("Height", "OffsetY", config.height)):
         for name, tooltip in (
             (f"Sensor{side}", f"{side} of the sensor."),
-            (f"{side}Max", f"Largest {side} of the region."),
+            (f"{side}Max", f"Largest {side} of the region, with the binning of now."),
         ):
-            table.add(name, IMAGE, INTEGER, tooltip, unit="px", visibility=Visibility.EXPERT)
+            table.add(name, IMAGE, INTEGER, tooltip, unit="px", visibility=Visibility.EXPERT, volatile=True)
         for name, other, minimum, maximum, tooltip in (
             (side, offset, MIN_REGION_PX, pixels, f"{side} of the region that is sent."),
             (offset, side, 0, pixels - MIN_REGION_PX, "Start of the region on the sensor."),
@@ -99,8 +107,21 @@ def _image(table: FeatureTable, config: VirtualCameraConfig) -> None:
                 locked=True,
                 unit="px",
                 limited_by=other,
-                limit_total=pixels,
+                limit=f"{side}Max",
+                volatile=True,  # binning changes it
             )
+    for axis in ("Horizontal", "Vertical"):
+        table.add(
+            f"Binning{axis}",
+            IMAGE,
+            INTEGER,
+            "Neighbours that are averaged into one pixel: 1, 2 or 4.",
+            access=Access.RW,
+            minimum=1,
+            maximum=MAX_BINNING,
+            allowed=frozenset((1, 2, 4)),
+            locked=True,
+        )
     formats = tuple((each.sfnc_name, each.code) for each in config.pixel_formats)
     table.add("PixelFormat", IMAGE, ENUMERATION, "Format of the pixels.", entries=formats, locked=True)
 

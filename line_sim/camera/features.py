@@ -29,14 +29,23 @@ class Visibility(StrEnum):
     INVISIBLE = "Invisible"
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A GenApi port other than the device: the data of a chunk or of an event, by its id."""
+
+    name: str
+    tag: str  # ChunkID or EventID
+    number: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """One feature over one register, or over some bits of it.
 
     `bits` are (LSB, MSB) of a 32 bit word, counted from the most significant bit as GenApi does
-    for big-endian registers. `limited_by` names the feature with which it shares
-    `limit_total`: its maximum is that total less the other one. `scale` makes the feature's value of the
-    register's: feature = register * scale. A `volatile` one is changed by the device, so that an
+    for big-endian registers. `limited_by` names the feature with which it shares the
+    value of the feature `limit`: its maximum is that less the other one. `scale` makes the feature's
+    value of the register's: feature = register * scale. A `volatile` one is changed by the device, so that an
     application must not cache it.
     """
 
@@ -52,10 +61,13 @@ class Feature:
     bits: tuple[int, int] | None = None
     command_value: int = 1
     limited_by: str = ""
-    limit_total: int = 0
+    limit: str = ""
     scale: float = 1.0
     volatile: bool = False
     selects: tuple[str, ...] = ()
+    signed: bool = False
+    port: Port | None = None
+    indexed_by: tuple[str, int] | None = None  # feature, and the bytes that each of it shifts the address
 
 
 @dataclass(slots=True)
@@ -81,17 +93,22 @@ class FeatureTable:
         minimum: float | None = None,
         maximum: float | None = None,
         increment: int = 1,
+        allowed: frozenset[int] | None = None,
         locked: bool = False,
         unit: str = "",
         visibility: Visibility = Visibility.BEGINNER,
         entries: tuple[tuple[str, int], ...] = (),
         selects: tuple[str, ...] = (),
         limited_by: str = "",
-        limit_total: int = 0,
+        limit: str = "",
         volatile: bool = False,
+        wide: bool = False,
     ) -> None:
-        """Add a feature with a register of its own; integers are read-only unless said."""
-        allowed = {
+        """Add a feature with a register of its own; integers are read-only unless said.
+
+        `wide` integers have 64 bits and a sign.
+        """
+        allowed = allowed or {
             FeatureKind.BOOLEAN: frozenset((0, 1)),
             FeatureKind.COMMAND: frozenset((1,)),
             FeatureKind.ENUMERATION: frozenset(value for _, value in entries),
@@ -100,7 +117,7 @@ class FeatureTable:
         register = Register(
             name=name,
             address=FEATURE_BASE + self.size_bytes,
-            length=8 if kind is FeatureKind.FLOAT else 4,
+            length=8 if wide or kind is FeatureKind.FLOAT else 4,
             access=access or usual.get(kind, Access.RW),
             kind=Kind.FLOAT if kind is FeatureKind.FLOAT else Kind.INTEGER,
             minimum=minimum,
@@ -121,9 +138,10 @@ class FeatureTable:
                 unit=unit,
                 entries=entries,
                 limited_by=limited_by,
-                limit_total=limit_total,
+                limit=limit,
                 volatile=volatile,
                 selects=selects,
+                signed=wide,
             )
         )
 
@@ -159,5 +177,42 @@ class FeatureTable:
                 command_value=command_value,
                 scale=scale,
                 volatile=volatile,
+            )
+        )
+
+    def deliver(
+        self,
+        port: Port,
+        name: str,
+        category: str,
+        kind: FeatureKind,
+        tooltip: str,
+        *,
+        address: int,
+        length: int,
+        signed: bool = False,
+        entries: tuple[tuple[str, int], ...] = (),
+        indexed_by: tuple[str, int] | None = None,
+    ) -> None:
+        """Add a feature whose value comes with a frame or with an event."""
+        register = Register(
+            name=name,
+            address=address,
+            length=length,
+            kind=Kind.FLOAT if kind is FeatureKind.FLOAT else Kind.INTEGER,
+        )
+        self.features.append(
+            Feature(
+                name=name,
+                category=category,
+                kind=kind,
+                register=register,
+                tooltip=tooltip,
+                visibility=Visibility.EXPERT,
+                entries=entries,
+                volatile=True,
+                signed=signed,
+                port=port,
+                indexed_by=indexed_by,
             )
         )

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from inspector.errors import ConfigError, DataError
-from line_sim.camera.config import PixelFormat
-from line_sim.camera.source import FrameRequest, Image, bayer_rg
+from line_sim.camera.pixel_format import PixelFormat
+from line_sim.camera.source import FrameRequest, Image, Picture, bayer_rg
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _CACHE_BYTES = 256 << 20
@@ -46,7 +46,7 @@ class FolderSource:
         if not self.files:
             raise ConfigError(f"{folder} has no images ({', '.join(SUFFIXES)}) in it")
         self._fit = fit
-        self._cache: OrderedDict[tuple[Path, int, int, str], Image] = OrderedDict()
+        self._cache: OrderedDict[tuple[Path, int, int, str], Picture] = OrderedDict()
         self._cached_bytes = 0
         for done, file in enumerate(self.files, start=1):
             try:
@@ -56,7 +56,7 @@ class FolderSource:
             if on_checked is not None:
                 on_checked(done, len(self.files))
 
-    def frame(self, request: FrameRequest) -> Image:
+    def frame(self, request: FrameRequest) -> Picture:
         """Return the image of this frame, shape (height, width), in the raw pixel format."""
         file = self.files[(request.frame_id - 1) % len(self.files)]
         key = (file, request.width, request.height, request.pixel_format)
@@ -70,11 +70,11 @@ class FolderSource:
                 self._cached_bytes -= oldest.nbytes
         return image
 
-    def _prepare(self, file: Path, request: FrameRequest) -> Image:
-        grey = request.pixel_format == PixelFormat.MONO8.sfnc_name
+    def _prepare(self, file: Path, request: FrameRequest) -> Picture:
+        grey = request.pixel_format.startswith("Mono")
         image = _decode(file, grey=grey)
         placed = _place(image, request.width, request.height, self._fit)
-        return placed if grey else bayer_rg(placed)
+        return bayer_rg(placed) if request.pixel_format == PixelFormat.BAYER_RG8.sfnc_name else placed
 
 
 def _decode(file: Path, *, grey: bool) -> Image:

@@ -44,6 +44,10 @@ def description(table: FeatureTable, *, vendor: str, model: str) -> bytes:
             _feature(root, feature)
     port = Xml.SubElement(root, "Port", {"Name": "Device", "NameSpace": "Standard"})
     _text(port, "ToolTip", "Registers of the camera")
+    for other in dict.fromkeys(feature.port for feature in table.features):
+        if other is not None:
+            port = Xml.SubElement(root, "Port", {"Name": other.name})
+            _text(port, other.tag, f"{other.number:X}")
     Xml.indent(root)
     content: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
@@ -137,8 +141,9 @@ def _maximum(root: Xml.Element, feature: Feature) -> None:
     node = Xml.SubElement(root, "IntSwissKnife", {"Name": f"{feature.name}Maximum"})
     # The register, not the feature: two features whose limits depend on each other are a cycle
     # to the reference GenApi.
+    Xml.SubElement(node, "pVariable", {"Name": "TOTAL"}).text = f"{feature.limit}Reg"
     Xml.SubElement(node, "pVariable", {"Name": "OTHER"}).text = f"{feature.limited_by}Reg"
-    _text(node, "Formula", f"{feature.limit_total} - OTHER")
+    _text(node, "Formula", "TOTAL - OTHER")
 
 
 def _conversion(root: Xml.Element, feature: Feature, name: str, register_name: str) -> None:
@@ -165,9 +170,12 @@ def _register(root: Xml.Element, feature: Feature, tag: str, name: str) -> None:
         _text(node, "ToolTip", feature.tooltip)
         _text(node, "Visibility", feature.visibility.value)
     _text(node, "Address", f"0x{register.address:X}")
+    if feature.indexed_by:
+        index, step = feature.indexed_by
+        Xml.SubElement(node, "pIndex", {"Offset": str(step)}).text = f"{index}Reg"
     _text(node, "Length", register.length)
     _text(node, "AccessMode", feature.register.access.value)
-    _text(node, "pPort", "Device")
+    _text(node, "pPort", feature.port.name if feature.port else "Device")
     if feature.volatile or register.access is Access.WO:
         _text(node, "Cachable", "NoCache")
     if feature.bits is not None:
@@ -178,6 +186,6 @@ def _register(root: Xml.Element, feature: Feature, tag: str, name: str) -> None:
             _text(node, "LSB", low)
             _text(node, "MSB", high)
     if tag in ("IntReg", "MaskedIntReg"):
-        _text(node, "Sign", "Unsigned")
+        _text(node, "Sign", "Signed" if feature.signed else "Unsigned")
     if tag != "StringReg":
         _text(node, "Endianess", "BigEndian")

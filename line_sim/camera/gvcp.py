@@ -31,10 +31,14 @@ class Code(IntEnum):
     WRITEREG = 0x0082
     READMEM = 0x0084
     WRITEMEM = 0x0086
+    EVENT = 0x00C0
+    EVENTDATA = 0x00C2
+    ACTION = 0x0100
 
 
 class Flag(IntFlag):
     ACK_REQUIRED = 0x01
+    SCHEDULED_ACTION = 0x80
     EXTENDED_ID = 0x10  # of PACKETRESEND: 64 bit block ids; of DISCOVERY: broadcast answer allowed
 
 
@@ -51,6 +55,9 @@ class Status(IntEnum):
     BUSY = 0x8007
     PACKET_UNAVAILABLE = 0x800C
     INVALID_HEADER = 0x800E
+    NO_REF_TIME = 0x8013
+    OVERFLOW = 0x8015
+    ACTION_LATE = 0x8016
 
 
 class CommandRefusedError(InspectorError):
@@ -85,6 +92,7 @@ class ResendRequest:
     block_id: int
     first_packet: int
     last_packet: int
+    extended: bool = False  # asked with 64 bit block ids and 32 bit packet ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +177,7 @@ def resend_request(request: Command) -> ResendRequest:
         first, last = first & 0xFFFFFF, last & 0xFFFFFF
     if first > last:
         raise DataError(f"PACKETRESEND of packets {first} to {last}")
-    return ResendRequest(stream_channel=channel, block_id=block_id, first_packet=first, last_packet=last)
+    return ResendRequest(channel, block_id, first, last, extended)
 
 
 def force_ip(payload: bytes) -> ForceIp:

@@ -6,21 +6,31 @@ import socket
 import psutil
 
 from line_sim.camera.bootstrap import (
+    ACTION_BASE,
+    ACTION_BYTES,
     BIG_ENDIAN_UTF8_TRANSMITTER,
     BOOTSTRAP_BYTES,
     LINK_MBIT_PER_S,
-    VERSION_1_2,
+    MESSAGE_CAPABILITY_SOURCE_PORT,
+    STREAM_CAPABILITY_LEGACY_BLOCK_ID,
+    VERSION_2_0,
     Capability,
     bootstrap_registers,
 )
+from line_sim.camera.chunks import Chunk
 from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.device_clock import TICK_FREQUENCY_HZ
+from line_sim.camera.event import Event
 from line_sim.camera.feature_list import feature_table
 from line_sim.camera.features import FEATURE_BASE
 from line_sim.camera.genicam_xml import XML_BASE, description, local_url, zipped
+from line_sim.camera.ptp import PtpState
 from line_sim.camera.registers import RegisterMap
 
 HEARTBEAT_TIMEOUT_MS = 3000
+PENDING_TIMEOUT_MS = 100
+MESSAGE_TIMEOUT_MS = 200
+MESSAGE_RETRIES = 3
 _LLA_IP_CONFIGURATION = 1 << 2
 _READ_AHEAD_BYTES = 540  # applications read the XML in whole blocks, past its end
 
@@ -30,6 +40,7 @@ def device_memory(config: VirtualCameraConfig) -> RegisterMap:
     table = feature_table(config)
     memory = RegisterMap((*bootstrap_registers(config), *table.registers))
     memory.add_region(0, bytes(BOOTSTRAP_BYTES))
+    memory.add_region(ACTION_BASE, bytes(ACTION_BYTES))
     memory.add_region(FEATURE_BASE, bytes(table.size_bytes))
     name = f"{config.vendor}_{config.model}"
     archive = zipped(description(table, vendor=config.vendor, model=config.model), f"{name}.xml")
@@ -43,7 +54,7 @@ def power_up(memory: RegisterMap, config: VirtualCameraConfig) -> None:
     """Set every register to its value at power-up."""
     mac = config.mac_bytes
     values: dict[str, int | float | str] = {
-        "Version": VERSION_1_2,
+        "Version": VERSION_2_0,
         "DeviceMode": BIG_ENDIAN_UTF8_TRANSMITTER,
         "MacHigh": int.from_bytes(mac[:2], "big"),
         "MacLow": int.from_bytes(mac[2:], "big"),
@@ -61,18 +72,25 @@ def power_up(memory: RegisterMap, config: VirtualCameraConfig) -> None:
         "NetworkInterfaces": 1,
         "LinkSpeed": LINK_MBIT_PER_S,
         "StreamChannels": 1,
-        "GvcpCapability": int(
-            Capability.CONCATENATION
-            | Capability.WRITEMEM
-            | Capability.PACKETRESEND
-            | Capability.HEARTBEAT_DISABLE
-            | Capability.SERIAL_NUMBER
-            | Capability.USER_DEFINED_NAME
-        ),
+        "MessageChannels": 1,
+        "ActionSignals": 1,
+        "StreamCapability": STREAM_CAPABILITY_LEGACY_BLOCK_ID,
+        "MessageCapability": MESSAGE_CAPABILITY_SOURCE_PORT,
+        "GvcpCapability": sum(Capability),
         "HeartbeatTimeout": HEARTBEAT_TIMEOUT_MS,
         "TimestampFrequency": TICK_FREQUENCY_HZ,
         "TimestampValue": 0,
         "GvcpConfiguration": 0,
+        "PendingTimeout": PENDING_TIMEOUT_MS,
+        "GvspConfiguration": 0,
+        "ScheduledActionQueue": config.trigger_queue,
+        "ActionDeviceKey": 0,
+        "ActionGroupKey": 0,
+        "ActionGroupMask": 0,
+        "MessageHostPort": 0,
+        "MessageDestination": 0,
+        "MessageTimeout": MESSAGE_TIMEOUT_MS,
+        "MessageRetries": MESSAGE_RETRIES,
         "ControlPrivilege": 0,
         "StreamHostPort": 0,
         "StreamPacketSize": config.packet_size,
@@ -100,7 +118,18 @@ def power_up(memory: RegisterMap, config: VirtualCameraConfig) -> None:
         "TriggerDelay": 0.0,
         "GainSelector": 0,
         "Gain": 0.0,
-        "PayloadSize": config.width * config.height,
+        "BinningHorizontal": 1,
+        "BinningVertical": 1,
+        "LineSelector": 0,
+        "LineMode": 0,
+        "EncoderSelector": 0,
+        "ChunkModeActive": 0,
+        "EventSelector": Event.EXPOSURE_END.selector,
+        "ChunkSelector": Chunk.TIMESTAMP.selector,
+        "ActionSelector": 1,
+        "PtpEnable": 0,
+        "PtpStatus": PtpState.DISABLED,
+        "PayloadSize": config.pixel_formats[0].image_bytes(config.width, config.height),
         "TLParamsLocked": 0,
     }
     for name, value in values.items():

@@ -129,6 +129,11 @@ class RegisterMap:
         region[offset : offset + len(data)] = data
         return tuple(register.name for register in touched)
 
+    def touches(self, name: str, address: int, count: int) -> bool:
+        """Whether a range of addresses holds some of this register."""
+        register = self._by_name[name]
+        return register.address < address + count and address < register.end
+
     # -- the device's own access, unchecked --------------------------------------------------------
 
     def integer(self, name: str) -> int:
@@ -148,7 +153,8 @@ class RegisterMap:
         elif register.kind is Kind.FLOAT:
             data = struct.pack(">d", value)
         else:
-            data = int(value).to_bytes(register.length, "big")
+            bits = 8 * register.length
+            data = (int(value) & (1 << bits) - 1).to_bytes(register.length, "big")
         region, offset = self._locate(register.address, register.length)
         region[offset : offset + register.length] = data
 

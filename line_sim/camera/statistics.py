@@ -11,7 +11,13 @@ class CameraStatistics:
     frames_sent: int = 0
     frames_dropped: int = 0  # by the fault knob `drop_frames`
     packets_sent: int = 0  # GVSP, resent ones not included
-    packets_lost: int = 0  # by the fault knob `loss`
+    packets_lost: int = 0  # by the fault knob `loss`, or while the cable was out
+    packets_duplicated: int = 0  # these five by the fault knobs of their names
+    packets_reordered: int = 0
+    packets_delayed: int = 0
+    packets_truncated: int = 0
+    packets_malformed: int = 0
+    resends_ignored: int = 0  # by the fault knob `no_resend`
     send_errors: int = 0  # GVSP packets that the host refused to send
     resend_requests: int = 0
     packets_resent: int = 0
@@ -26,6 +32,13 @@ class CameraStatistics:
     gvcp_unanswerable: int = 0  # the answer could not be sent
     broadcasts_unheard: int = 0  # 1 where another program has the subnet's broadcast for itself
     heartbeats_lost: int = 0  # control taken back from a silent application
+    gvcp_muted: int = 0  # answers kept back by the fault knob `mute_control`, or the cable
+    pending_acks: int = 0
+    actions: int = 0  # ACTION_CMD meant for this device
+    events_sent: int = 0
+    events_resent: int = 0
+    events_lost: int = 0  # never acknowledged, or more than the queue takes
+    reboots: int = 0
 
 
 class Counters:

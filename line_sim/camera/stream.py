@@ -10,9 +10,11 @@ import numpy as np
 
 from inspector.errors import DeviceError
 from line_sim.camera.config import VirtualCameraConfig
-from line_sim.camera.faults import FaultInjector, FaultKnobs
+from line_sim.camera.delay_line import DelayLine
+from line_sim.camera.faults import Fate, FaultInjector, FaultKnobs
 from line_sim.camera.gvcp import ResendRequest
 from line_sim.camera.gvsp import Block, path_test_packet, unavailable_packet
+from line_sim.camera.link import Link
 from line_sim.camera.settings import StreamSettings
 from line_sim.camera.statistics import Counters
 from line_sim.camera.transmit import PacketIds, best_transmitter
@@ -29,8 +31,10 @@ _NS_PER_S = 1_000_000_000
 class Stream:
     """Thread-safe: frames come from the acquisition thread, resends from the control thread."""
 
-    def __init__(self, config: VirtualCameraConfig, counters: Counters) -> None:
+    def __init__(self, config: VirtualCameraConfig, counters: Counters, link: Link | None = None) -> None:
         self._counters = counters
+        self._link = link or Link()
+        self._delay_line = DelayLine(self._send_one)
         self._link_mbit_per_s = config.link_mbit_per_s
         self._ring: OrderedDict[int, Block] = OrderedDict()
         self._ring_frames = config.resend_frames
@@ -53,6 +57,7 @@ class Stream:
         return int(self._socket.getsockname()[1])
 
     def close(self) -> None:
+        self._delay_line.close()
         self._socket.close()
 
     def set_faults(self, knobs: FaultKnobs) -> None:
@@ -106,6 +111,12 @@ class Stream:
             return
         with self._lock:
             block = self._ring.get(request.block_id)
+            ignored = self._faults.knobs.no_resend
+        if ignored:
+            self._counters.add("resends_ignored")
+            return
+        if block is not None and block.extended_ids != request.extended:
+            block = None
         count = block.packet_count if block is not None else 0
         if block is not None and request.first_packet < count:
             last = min(request.last_packet, count - 1)
@@ -114,28 +125,62 @@ class Stream:
             return
         gone = min(request.last_packet - request.first_packet + 1, _MAX_UNAVAILABLE_ANSWERS)
         self._counters.add("packets_unavailable", gone)
+        destination = (settings.address, settings.host_port)
         for packet_id in range(request.first_packet, request.first_packet + gone):
-            self._send_one(unavailable_packet(request.block_id, packet_id), settings)
+            answer = unavailable_packet(request.block_id, packet_id, extended_ids=request.extended)
+            self._send_one(answer, destination)
 
     def send_test_packet(self, settings: StreamSettings) -> None:
         """Send one packet of the packet size, never in fragments: its arrival is the answer."""
         if settings.host_port:
             self._set_do_not_fragment(True)
-            self._send_one(path_test_packet(settings.packet_size), settings)
+            self._send_one(path_test_packet(settings.packet_size), (settings.address, settings.host_port))
 
     def _transmit(self, block: Block, packet_ids: PacketIds, settings: StreamSettings) -> int:
-        with self._lock:
-            surviving = self._faults.surviving(packet_ids)
-        self._counters.add("packets_lost", len(packet_ids) - len(surviving))
-        if not len(surviving):
+        """Send packets with what the faults make of them; return how many left."""
+        if not self._link.up:
+            self._counters.add("packets_lost", len(packet_ids))
             return 0
-        refused = self._transmitter.send(block, surviving, (settings.address, settings.host_port))
-        self._counters.add("send_errors", refused)
-        return len(surviving) - refused
+        with self._lock:
+            faults = self._faults
+            surviving = faults.surviving(packet_ids)
+            doubled = faults.duplicated(surviving)
+            ordered, late = faults.reordered(doubled)
+            fates = faults.fates(len(ordered))
+        self._counters.add("packets_lost", len(packet_ids) - len(surviving))
+        self._counters.add("packets_duplicated", len(doubled) - len(surviving))
+        self._counters.add("packets_reordered", late)
+        if not len(ordered):
+            return 0
+        destination = (settings.address, settings.host_port)
+        if fates is None:
+            refused = self._transmitter.send(block, ordered, destination)
+            self._counters.add("send_errors", refused)
+            return len(ordered) - refused
+        for packet_id, fate in zip(ordered.tolist(), fates.tolist(), strict=True):
+            self._send_damaged(block.datagram(packet_id), Fate(fate), destination)
+        return len(ordered)
 
-    def _send_one(self, packet: bytes, settings: StreamSettings) -> None:
+    def _send_damaged(self, datagram: bytes, fate: Fate, destination: tuple[str, int]) -> None:
+        if fate is Fate.DELAYED:
+            self._counters.add("packets_delayed")
+            self._delay_line.put(datagram, destination, self._faults.knobs.delay_ms)
+            return
+        with self._lock:
+            if fate is Fate.TRUNCATED:
+                self._counters.add("packets_truncated")
+                datagram = self._faults.truncated(datagram)
+            elif fate is Fate.MALFORMED:
+                self._counters.add("packets_malformed")
+                datagram = self._faults.mangled(datagram)
+        self._send_one(datagram, destination)
+
+    def _send_one(self, packet: bytes, destination: tuple[str, int]) -> None:
+        if not self._link.up:
+            self._counters.add("packets_lost")
+            return
         try:
-            self._socket.sendto(packet, (settings.address, settings.host_port))
+            self._socket.sendto(packet, destination)
         except OSError as error:
             if error.errno == errno.EBADF:
                 raise

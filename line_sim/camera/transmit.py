@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from line_sim.camera.gvsp import HEADER_BYTES, Block
+from line_sim.camera.gvsp import Block
 
 PacketIds = npt.NDArray[np.int64]
 Destination = tuple[str, int]
@@ -127,8 +127,9 @@ class SendmmsgTransmitter:
 def _io_vectors(block: Block, packet_ids: PacketIds) -> npt.NDArray[np.void]:
     """Return two vectors, header and body, for each packet; shape (packets, 2)."""
     vectors = np.zeros((len(packet_ids), 2), dtype=_IOVEC)
-    vectors["base"][:, 0] = block.headers.ctypes.data + HEADER_BYTES * packet_ids
-    vectors["length"][:, 0] = HEADER_BYTES
+    header_bytes = block.headers.shape[1]
+    vectors["base"][:, 0] = block.headers.ctypes.data + header_bytes * packet_ids
+    vectors["length"][:, 0] = header_bytes
     start = (packet_ids - 1) * block.payload_per_packet
     vectors["base"][:, 1] = block.payload.ctypes.data + start
     vectors["length"][:, 1] = np.clip(block.payload.size - start, 0, block.payload_per_packet)

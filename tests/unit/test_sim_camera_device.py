@@ -35,7 +35,7 @@ class ManualClock:
 class RecordedEffects:
     def __init__(self) -> None:
         self.acquiring = False
-        self.seen: list[str | ResendRequest] = []
+        self.seen: list[str | ResendRequest | tuple[str, int | None]] = []
 
     def settings_changed(self) -> None:
         return
@@ -56,6 +56,12 @@ class RecordedEffects:
 
     def resend(self, request: ResendRequest) -> None:
         self.seen.append(request)
+
+    def action(self, at_ns: int | None) -> None:
+        self.seen.append(("action", at_ns))
+
+    def move(self, address: int) -> bool:
+        return address >> 24 == 127
 
 
 class Application:
@@ -191,12 +197,12 @@ def test_error_statuses(app: Application, code: int, payload: bytes, status: Sta
         ("Width", 641),
         ("Width", 644),
         ("Width", 0),
-        ("PixelFormat", 0x01100003),
+        ("PixelFormat", 0x01100005),
         ("ExposureTime", 0.0),
         ("ExposureTime", float("nan")),
         ("AcquisitionFrameRate", 0.0),
         ("Gain", float("inf")),
-        ("TriggerSource", 3),
+        ("TriggerSource", 4),
     ],
 )
 def test_values_that_the_camera_cannot_have_are_refused(app: Application, feature: str, value: float) -> None:

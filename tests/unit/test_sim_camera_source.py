@@ -1,6 +1,7 @@
 """Pictures: the folder, the pattern, the Bayer mosaic, the region; and the configuration."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from line_sim.camera import (
     PixelFormat,
     VirtualCameraConfig,
 )
+from line_sim.camera.sensor import payload_of
 from line_sim.camera.settings import AcquisitionMode, AcquisitionSettings
-from line_sim.camera.source import Image, bayer_rg, payload_of
+from line_sim.camera.source import Image, bayer_rg
 
 
 def request(frame_id: int = 1, *, width: int = 64, height: int = 48, fmt: str = "Mono8") -> FrameRequest:
@@ -32,7 +34,7 @@ def request(frame_id: int = 1, *, width: int = 64, height: int = 48, fmt: str = 
 
 
 def settings(fmt: PixelFormat = PixelFormat.MONO8, **region: int) -> AcquisitionSettings:
-    geometry = {"width": 64, "height": 48, "offset_x": 0, "offset_y": 0} | region
+    geometry: dict[str, Any] = {"width": 64, "height": 48, "offset_x": 0, "offset_y": 0} | region
     return AcquisitionSettings(
         mode=AcquisitionMode.CONTINUOUS,
         frame_count=1,
@@ -104,21 +106,11 @@ def test_a_file_that_vanishes_costs_its_frame_only(tmp_path: Path) -> None:
         source.frame(request())
 
 
-def test_the_pattern_moves_and_follows_the_exposure() -> None:
+def test_the_pattern_moves() -> None:
     source = PatternSource()
     first, second = source.frame(request(1)), source.frame(request(2))
     assert first.shape == (48, 64)
     assert np.array_equal(first[4:], second[:-4])
-    dark = FrameRequest(
-        frame_id=1,
-        exposure_start_ns=0,
-        exposure_us=100.0,
-        gain_db=0.0,
-        width=64,
-        height=48,
-        pixel_format="Mono8",
-    )
-    assert source.frame(dark).mean() < 0.2 * first.mean()
 
 
 def test_the_region_is_cut_and_the_mosaic_keeps_its_phase() -> None:
@@ -135,7 +127,7 @@ def test_the_region_is_cut_and_the_mosaic_keeps_its_phase() -> None:
     "wrong",
     [
         np.zeros((64, 48), dtype=np.uint8),
-        np.zeros((48, 64), dtype=np.uint16),
+        np.zeros((48, 64), dtype=np.float32),
         np.zeros((48, 64, 4), dtype=np.uint8),
         np.zeros(48 * 64, dtype=np.uint8),
     ],
@@ -151,8 +143,8 @@ def test_a_picture_of_another_shape_is_a_data_error(wrong: Image) -> None:
         ({"address": "camera.local"}, "IPv4"),
         ({"address": "0.0.0.0"}, "camera can have"),
         ({"serial": "a serial that is too long"}, "longer than 15"),
-        ({"width": 1281}, "even number"),
-        ({"height": 0}, "even number"),
+        ({"width": 1281}, "multiple of 4"),
+        ({"height": 0}, "multiple of 4"),
         ({"pixel_formats": ()}, "at least one"),
         ({"mac": "02-00-00-00-00-01"}, "02:00"),
         ({"packet_size": 9000, "max_packet_size": 1500}, "packet_size"),

@@ -66,6 +66,8 @@ def test_every_feature_is_there_and_can_be_read(nodes: Nodes) -> None:
     for feature in feature_table(CONFIG).features:
         node = nodes[feature.name]
         assert node is not None, feature.name
+        if feature.port is not None:
+            continue  # readable once a frame or an event has come
         if feature.register.access is not Access.WO and feature.kind is not FeatureKind.COMMAND:
             assert node.to_string() != "" or feature.kind is FeatureKind.STRING, feature.name
 
@@ -108,7 +110,7 @@ def test_writing_through_the_features_sets_the_registers(nodes: Nodes) -> None:
 def test_limits_follow_the_region_and_the_lock(nodes: Nodes) -> None:
     assert nodes["OffsetX"].max == 0
     nodes["Width"].value = 320
-    assert (nodes["OffsetX"].max, nodes["OffsetX"].inc) == (320, 2)
+    assert (nodes["OffsetX"].max, nodes["OffsetX"].inc) == (320, 4)
     nodes["OffsetX"].value = 100
     assert nodes["Width"].max == 540
     nodes["TLParamsLocked"].value = 1
