@@ -125,6 +125,7 @@ class Camera:
                 ids=self._ids,
                 times=self.time,
                 observes_arrivals=self._latch is None,
+                delivered_bits=self.config.delivered_bits,
                 clock=self._clock,
             )
             self._free_running = read_value(nodes, "TriggerMode") != "On"
@@ -207,7 +208,7 @@ class Camera:
     def _hand_out(self, stream: BufferStream, raw: Any, session: int) -> FrameView:
         assert self._maker is not None
         try:
-            meta, image = self._maker.make(raw)
+            meta, pixels = self._maker.make(raw)
         except DataError:
             self.statistics.invalid += 1
             stream.give_back(raw, session)
@@ -221,7 +222,7 @@ class Camera:
         # that has died would keep us waiting for the answer.
         if self._latch is not None and self._latch.due():
             self._observe_time()
-        return FrameView(meta, image, lambda: stream.give_back(raw, session))
+        return FrameView(meta, pixels, lambda: stream.give_back(raw, session))
 
     def _observe_time(self) -> None:
         if self._latch is not None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -15,6 +14,7 @@ from inspector import log
 from inspector.camera.acquisition import Camera, open_camera
 from inspector.camera.discover import list_cameras
 from inspector.camera.found_camera import Access
+from inspector.camera.pixels import Image
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config import CameraConfig
 from inspector.config_load import load_yaml
@@ -110,11 +110,19 @@ def _grab_one(camera: Camera, to: Path, timeout_s: float, software_trigger: bool
     raise DeviceError(f"camera {camera.config.id} sent no frame in {timeout_s:g} s{hint}")
 
 
-def _displayable(image: npt.NDArray[np.uint8], pixel_format: str) -> npt.NDArray[np.uint8]:
-    """Return what OpenCV writes: grey, or blue-green-red."""
-    if pixel_format == "RGB8":
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
-    if pixel_format == "BayerRG8":
-        # OpenCV names a pattern by its second row and column: RG of PFNC is BG there.
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BayerBG2BGR), np.uint8)
-    return np.ascontiguousarray(image)
+# OpenCV's four-letter names are the first two rows of the sensor, as in PFNC's two-letter ones.
+_TO_BGR = {
+    "RGB8": cv2.COLOR_RGB2BGR,
+    "BayerRG8": cv2.COLOR_BayerRGGB2BGR,
+    "BayerGR8": cv2.COLOR_BayerGRBG2BGR,
+    "BayerGB8": cv2.COLOR_BayerGBRG2BGR,
+    "BayerBG8": cv2.COLOR_BayerBGGR2BGR,
+}
+
+
+def _displayable(image: Image, pixel_format: str) -> Image:
+    """Return what OpenCV writes: grey of 8 or 16 bits, or blue-green-red."""
+    code = _TO_BGR.get(pixel_format)
+    if code is not None:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), code), np.uint8)
+    return image

@@ -4,16 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from genicam import gentl
 
 from inspector.camera.camera_time import CameraTime
 from inspector.camera.exposure import facts_reader
 from inspector.camera.frame_ids import FrameIds
-from inspector.camera.frame_view import image_view
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.pixel_format import PixelLayout, layout_of
+from inspector.camera.pixels import Pixels
 from inspector.clock import Clock
 from inspector.errors import ConfigError, DataError
 from inspector.types import FrameMeta
@@ -40,6 +38,7 @@ class FrameMaker:
         ids: FrameIds,
         times: CameraTime,
         observes_arrivals: bool,
+        delivered_bits: int,
         clock: Clock,
     ) -> None:
         """Raises ConfigError for a pixel format that we do not take, or what the producer raises."""
@@ -48,19 +47,20 @@ class FrameMaker:
         self._ids = ids
         self._times = times
         self._observes_arrivals = observes_arrivals
+        self._delivered_bits = delivered_bits
         self._clock = clock
         self._layout = layout_of(int(node_map.PixelFormat.get_int_value()), camera_id)
         self._size = int(node_map.Width.value), int(node_map.Height.value)
         self._facts = facts_reader(node_map, tl_type)
 
-    def make(self, raw: Any) -> tuple[FrameMeta, npt.NDArray[np.uint8]]:
-        """Return what is known of the frame, and its pixels as a view. Raises DataError."""
+    def make(self, raw: Any) -> tuple[FrameMeta, Pixels]:
+        """Return what is known of the frame, and its pixels where they are. Raises DataError."""
         received_ns = self._received_ns(raw)
         try:
             missing = self._missing_packets(raw)
             facts = self._facts(raw, complete=missing == 0)
             layout, width, height, padding = self._geometry(raw)
-            image = image_view(raw.raw_buffer, layout, width, height, padding)
+            pixels = Pixels.of(raw.raw_buffer, layout, width, height, padding, self._delivered_bits)
         except _UNUSABLE as error:
             raise DataError(f"camera {self._camera_id}: unusable frame: {reason(error)}") from error
         exposure_ns = round(facts.exposure_us * 1000)
@@ -72,11 +72,11 @@ class FrameMaker:
             received_ns=received_ns,
             width_px=width,
             height_px=height,
-            pixel_format=layout.name,
+            pixel_format=pixels.pixel_format,
             encoder_ticks=facts.encoder_ticks,
             missing_packets=missing,
         )
-        return meta, image
+        return meta, pixels
 
     def _exposure_start_ns(self, raw: Any, received_ns: int, exposure_ns: int, complete: bool) -> int:
         latest_ns = received_ns - exposure_ns

@@ -1,7 +1,5 @@
 """The camera service: one camera's frames into shared memory, once."""
 
-import numpy as np
-
 from inspector.bus import FramePublisher
 from inspector.camera.acquisition import Camera, open_camera
 from inspector.services.loop import Context
@@ -29,8 +27,8 @@ class CameraService:
         view = camera.fetch(_FETCH_MS)
         if view is not None:
             with view:
-                slot = self._publisher(view.image.size).loan(view.image.size)
-                np.copyto(slot.pixels.reshape(view.image.shape), view.image)  # the one copy
+                slot = self._publisher(view.size_bytes).loan(view.size_bytes)
+                view.write_to(slot.pixels)  # the one copy, which unpacks on the way
                 slot.send(view.meta)
             self._context.metrics.observe_ns("acquire", view.meta.received_ns - view.meta.exposure_start_ns)
         self._report()

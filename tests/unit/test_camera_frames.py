@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.camera.frame_ids import FrameIds
-from inspector.camera.frame_view import FrameView, image_view
+from inspector.camera.frame_view import FrameView
 from inspector.camera.gentl_errors import reason
 from inspector.camera.pixel_format import layout_of
+from inspector.camera.pixels import Pixels
 from inspector.errors import ConfigError, DataError
 from inspector.types import FrameMeta
 
-MONO8, BAYER_RG8, RGB8, MONO12_PACKED = 0x01080001, 0x01080009, 0x02180014, 0x010C0006
+MONO8, BAYER_RG8, RGB8, MONO14 = 0x01080001, 0x01080009, 0x02180014, 0x01100025
 
 
 # -- ids -----------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ def test_line_padding_is_left_out(width: int, height: int, padding: int, code: i
     line = width * layout.channels
     pixels = np.arange(height * line, dtype=np.uint8).reshape(height, line)
     memory = np.pad(pixels, ((0, 0), (0, padding)), constant_values=255).tobytes()
-    view = image_view(memory, layout, width, height, padding)
+    view = Pixels.of(memory, layout, width, height, padding, 8).image()
     assert view.shape == ((height, width) if layout.channels == 1 else (height, width, 3))
     assert np.array_equal(view.reshape(height, line), pixels)
     assert not view.flags.writeable
@@ -97,11 +98,11 @@ def test_line_padding_is_left_out(width: int, height: int, padding: int, code: i
 @pytest.mark.parametrize("size", [(4, 5, 0), (5, 4, 0), (4, 4, 6), (0, 4, 0), (4, 0, 0)])
 def test_an_image_that_does_not_fit_is_refused(size: tuple[int, int, int]) -> None:
     with pytest.raises(DataError):
-        image_view(bytes(16), layout_of(MONO8, "cam1"), *size)
+        Pixels.of(bytes(16), layout_of(MONO8, "cam1"), *size, 8)
 
 
 def test_the_last_line_may_lack_its_padding() -> None:
-    assert image_view(bytes(10), layout_of(MONO8, "cam1"), 4, 2, 2).shape == (2, 4)
+    assert Pixels.of(bytes(10), layout_of(MONO8, "cam1"), 4, 2, 2, 8).image().shape == (2, 4)
 
 
 def test_a_view_is_given_back_once() -> None:
@@ -116,15 +117,17 @@ def test_a_view_is_given_back_once() -> None:
         pixel_format="Mono8",
     )
     given_back: list[int] = []
-    with FrameView(meta, np.zeros((1, 1), np.uint8), lambda: given_back.append(1)) as view:
+    with FrameView(
+        meta, Pixels.of(b"x", layout_of(MONO8, "cam1"), 1, 1, 0, 8), lambda: given_back.append(1)
+    ) as view:
         pass
     view.release()
     assert given_back == [1]
 
 
 def test_other_pixel_formats_are_named_with_what_to_do() -> None:
-    with pytest.raises(ConfigError, match=r"cam1: pixel format Mono12Packed .* set PixelFormat to Mono8"):
-        layout_of(MONO12_PACKED, "cam1")
+    with pytest.raises(ConfigError, match=r"cam1: pixel format Mono14 .* set PixelFormat to Mono8"):
+        layout_of(MONO14, "cam1")
     with pytest.raises(ConfigError, match="0x12345678"):
         layout_of(0x12345678, "cam1")
 
