@@ -68,9 +68,12 @@ GC_API DSRevokeBuffer(HANDLE stream_handle, HANDLE buffer_handle, void **base, v
     int32_t result = both(stream_handle, buffer_handle, &stream, &buffer);
     if (result != GC_ERR_SUCCESS) return result;
     pthread_mutex_lock(&stream->mutex);
-    if (stream->arv && buffer->state != BUFFER_IDLE) {
+    if (buffer->revoked) {
+        result = fail_handle(); /* another thread was first */
+    } else if (stream->grabbing && buffer->state != BUFFER_IDLE) {
         result = fail(GC_ERR_BUSY, "the buffer is queued: stop the acquisition first");
     } else {
+        buffer->revoked = true;
         for (Buffer **at = &stream->announced; *at; at = &(*at)->next)
             if (*at == buffer) {
                 *at = buffer->next;
@@ -99,17 +102,11 @@ GC_API DSQueueBuffer(HANDLE stream_handle, HANDLE buffer_handle) {
     int32_t result = both(stream_handle, buffer_handle, &stream, &buffer);
     if (result != GC_ERR_SUCCESS) return result;
     pthread_mutex_lock(&stream->mutex);
-    if (buffer->state != BUFFER_IDLE) {
-        result = fail(GC_ERR_RESOURCE_IN_USE, "the buffer is queued already");
-    } else {
-        buffer->state = BUFFER_QUEUED;
-        buffer->fresh = false;
-        /* Aravis writes these when the leader comes; without one they would be the last frame's. */
-        arv.arv_buffer_set_timestamp(buffer->arv, 0);
-        arv.arv_buffer_set_frame_id(buffer->arv, 0);
-        if (stream->grabbing && stream->arv)
-            arv.arv_stream_push_buffer(stream->arv, arv.g_object_ref(buffer->arv));
-    }
+    if (buffer->revoked) result = fail_handle();
+    else if (buffer->state != BUFFER_IDLE) result = fail(GC_ERR_RESOURCE_IN_USE, "the buffer is queued already");
+    else if (stream->grabbing && buffer->size < stream->least_buffer)
+        result = fail(GC_ERR_INVALID_BUFFER, "while acquisition runs, no smaller buffer than at its start");
+    else buffer_queue(stream, buffer);
     pthread_mutex_unlock(&stream->mutex);
     put_both(stream, buffer);
     return result;
@@ -124,12 +121,14 @@ GC_API DSGetBufferID(HANDLE handle, uint32_t index, HANDLE *out) {
     if (buffer && out) *out = buffer->object.handle;
     pthread_mutex_unlock(&stream->mutex);
     object_put(&stream->object);
-    return buffer && out ? GC_ERR_SUCCESS : fail(GC_ERR_INVALID_INDEX, "no such buffer");
+    if (!out) return fail(GC_ERR_INVALID_PARAMETER, "the handle pointer is NULL");
+    return buffer ? GC_ERR_SUCCESS : fail(GC_ERR_INVALID_INDEX, "no such buffer");
 }
 
 static int32_t image_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size) {
     int payload = arv.arv_buffer_get_payload_type(buffer->arv);
-    if (arv.arv_buffer_get_status(buffer->arv) != ARV_BUFFER_STATUS_SUCCESS)
+    bool leader = arv.arv_buffer_get_frame_id(buffer->arv) || arv.arv_buffer_get_timestamp(buffer->arv);
+    if (arv.arv_buffer_get_status(buffer->arv) != ARV_BUFFER_STATUS_SUCCESS || !leader)
         return fail(GC_ERR_NOT_AVAILABLE, "Aravis does not tell the format of an incomplete frame");
     if (payload != ARV_PAYLOAD_IMAGE && payload != ARV_PAYLOAD_EXTENDED_CHUNK)
         return fail(GC_ERR_NOT_AVAILABLE, "the buffer holds no image");
@@ -138,8 +137,12 @@ static int32_t image_info(const Buffer *buffer, int32_t command, int32_t *type, 
     arv.arv_buffer_get_image_padding(buffer->arv, &x_padding, &y_padding);
     switch (command) {
     case BUFFER_INFO_WIDTH: return answer_size((size_t)width, type, out, size);
-    case BUFFER_INFO_HEIGHT:
-    case BUFFER_INFO_DELIVERED_IMAGEHEIGHT: return answer_size((size_t)height, type, out, size);
+    case BUFFER_INFO_HEIGHT: return answer_size((size_t)height, type, out, size);
+    case BUFFER_INFO_DELIVERED_IMAGEHEIGHT: {
+        size_t wanted = frame_expected_bytes(buffer), got = frame_received_bytes(buffer);
+        if (wanted > got) height = (int)((double)height * (double)got / (double)wanted);
+        return answer_size((size_t)height, type, out, size);
+    }
     case BUFFER_INFO_XOFFSET: return answer_size((size_t)x, type, out, size);
     case BUFFER_INFO_YOFFSET: return answer_size((size_t)y, type, out, size);
     case BUFFER_INFO_XPADDING: return answer_size((size_t)x_padding, type, out, size);
@@ -158,12 +161,14 @@ static size_t payload_type(const Buffer *buffer) {
     }
 }
 
+static bool is_complete(const Buffer *buffer) {
+    return arv.arv_buffer_get_status(buffer->arv) == ARV_BUFFER_STATUS_SUCCESS && !buffer->short_frame;
+}
+
 /* How much of an incomplete frame is there is not known: Aravis keeps no record of the gaps. */
 static size_t filled(const Buffer *buffer) {
-    size_t size = 0;
-    if (arv.arv_buffer_get_status(buffer->arv) != ARV_BUFFER_STATUS_SUCCESS) return buffer->size;
-    arv.arv_buffer_get_data(buffer->arv, &size);
-    return size;
+    bool known = arv.arv_buffer_get_status(buffer->arv) == ARV_BUFFER_STATUS_SUCCESS;
+    return known ? frame_received_bytes(buffer) : buffer->size;
 }
 
 static int32_t known(uint64_t value, int32_t *type, void *out, size_t *size) {
@@ -171,7 +176,6 @@ static int32_t known(uint64_t value, int32_t *type, void *out, size_t *size) {
 }
 
 int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size) {
-    bool complete = arv.arv_buffer_get_status(buffer->arv) == ARV_BUFFER_STATUS_SUCCESS;
     switch (command) {
     case BUFFER_INFO_BASE: return answer_pointer(buffer->base, type, out, size);
     case BUFFER_INFO_SIZE: return answer_size(buffer->size, type, out, size);
@@ -182,7 +186,7 @@ int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *
     case BUFFER_INFO_IS_QUEUED: return answer_bool(buffer->state != BUFFER_IDLE, type, out, size);
     case BUFFER_INFO_IS_ACQUIRING:
     case BUFFER_INFO_IS_COMPOSITE: return answer_bool(false, type, out, size);
-    case BUFFER_INFO_IS_INCOMPLETE: return answer_bool(!complete, type, out, size);
+    case BUFFER_INFO_IS_INCOMPLETE: return answer_bool(!is_complete(buffer), type, out, size);
     case BUFFER_INFO_TLTYPE: return answer_string(TL_TYPE, type, out, size);
     case BUFFER_INFO_SIZE_FILLED:
     case BUFFER_INFO_DATA_SIZE:

@@ -5,6 +5,7 @@
 
 #include "producer.h"
 
+static pthread_mutex_t connect_mutex = PTHREAD_MUTEX_INITIALIZER; /* so that one new socket is one camera's */
 static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char open_ids[64][sizeof(((Found *)0)->id)];
 
@@ -85,11 +86,15 @@ static ArvDevice *connect_camera(const Found *camera, GError **error) {
 
 static int32_t take_control(Device *device) {
     GError *error = NULL;
+    int before[GUARD_SOCKETS];
+    pthread_mutex_lock(&connect_mutex);
+    int count = guard_before_open(device->camera.local, before, GUARD_SOCKETS);
     device->arv = connect_camera(&device->camera, &error);
+    if (device->arv) guard_after_open(&device->camera, before, count);
+    pthread_mutex_unlock(&connect_mutex);
     if (!device->arv) return device_error(error, "the camera cannot be opened");
     if (!arv.arv_gv_device_is_controller(device->arv))
         return fail(GC_ERR_ACCESS_DENIED, "another program has control of %s", device->camera.id);
-    arv.arv_gv_device_set_stream_options(device->arv, ARV_PACKET_SOCKET_DISABLED);
     device_watch(device);
     return GC_ERR_SUCCESS;
 }

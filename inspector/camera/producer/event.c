@@ -74,7 +74,7 @@ GC_API EventGetInfo(HANDLE handle, int32_t command, int32_t *type, void *out, si
     pthread_mutex_lock(&stream->mutex);
     size_t waiting = 0;
     for (Buffer *buffer = stream->ready_first; buffer; buffer = buffer->next_ready) waiting++;
-    uint64_t fired = stream->fired;
+    uint64_t fired = stream->counters.started;
     pthread_mutex_unlock(&stream->mutex);
     object_put(event);
     switch (command) {

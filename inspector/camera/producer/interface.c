@@ -73,9 +73,12 @@ int32_t device_info(const Found *camera, bool opened, int32_t command, int32_t *
     }
 }
 
+GC_API DevClose(HANDLE device);
+
 GC_API IFClose(HANDLE handle) {
     Object *interface = object_get(handle, KIND_INTERFACE);
     if (!interface) return fail_handle();
+    for (HANDLE child; (child = object_child(interface, KIND_DEVICE));) DevClose(child);
     object_withdraw(interface);
     object_put(interface);
     return GC_ERR_SUCCESS;
@@ -125,7 +128,8 @@ GC_API IFGetDeviceInfo(HANDLE handle, const char *id, int32_t command, int32_t *
     Interface *interface = object_get(handle, KIND_INTERFACE);
     if (!interface) return fail_handle();
     Found camera;
-    int32_t result = find_camera(interface, id, &camera)
+    int32_t result = !id ? fail(GC_ERR_INVALID_PARAMETER, "the id is NULL")
+                     : find_camera(interface, id, &camera)
                          ? device_info(&camera, device_is_open(&camera), command, type, out, size)
                          : fail(GC_ERR_INVALID_ID, "no camera \"%s\" on this interface", id ? id : "");
     object_put(&interface->object);
@@ -147,6 +151,8 @@ GC_API IFOpenDevice(HANDLE handle, const char *id, int32_t access, HANDLE *out) 
     int32_t result;
     if (!out || !id) {
         result = fail(GC_ERR_INVALID_PARAMETER, "the id or the handle pointer is NULL");
+    } else if (access < DEVICE_ACCESS_NONE || access > DEVICE_ACCESS_EXCLUSIVE) {
+        result = fail(GC_ERR_INVALID_PARAMETER, "access mode %d", access);
     } else if (access != DEVICE_ACCESS_CONTROL && access != DEVICE_ACCESS_EXCLUSIVE) {
         result = fail(GC_ERR_NOT_IMPLEMENTED, "open the device with control or exclusive access");
     } else {

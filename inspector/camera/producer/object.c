@@ -62,6 +62,17 @@ void *object_get(HANDLE handle, int kinds) {
     return object;
 }
 
+HANDLE object_child(const Object *parent, int kinds) {
+    HANDLE child = NULL;
+    pthread_mutex_lock(&mutex);
+    for (uint32_t slot = 0; slot < CAPACITY && !child; slot++) {
+        const Object *object = slots[slot].object;
+        if (object && object->parent == parent && (object->kind & (Kind)kinds)) child = object->handle;
+    }
+    pthread_mutex_unlock(&mutex);
+    return child;
+}
+
 void object_reference(Object *object) {
     pthread_mutex_lock(&mutex);
     object->references++;
@@ -132,7 +143,12 @@ GC_API GCInitLib(void) {
     return first ? GC_ERR_SUCCESS : fail(GC_ERR_RESOURCE_IN_USE, "the producer is initialised already");
 }
 
+GC_API TLClose(HANDLE system);
+
+/* Closes what is still open, and all that depends on it. */
 GC_API GCCloseLib(void) {
+    if (library_ready())
+        for (HANDLE system; (system = object_child(NULL, KIND_SYSTEM));) TLClose(system);
     pthread_mutex_lock(&mutex);
     bool open = open_libraries > 0;
     open_libraries = 0;

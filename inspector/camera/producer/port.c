@@ -14,6 +14,11 @@ static int32_t alive(Device *device) {
     return device->lost ? fail(GC_ERR_IO, "%s", device->lost) : GC_ERR_SUCCESS;
 }
 
+/* A GigE Vision camera has 32 bits of address; Aravis would cut a longer one off. */
+static bool out_of_range(uint64_t address, size_t size) {
+    return address > UINT32_MAX || size > (uint64_t)UINT32_MAX + 1 - address;
+}
+
 /* The protocol moves whole, aligned 32 bit words; GenApi asks for what it likes. */
 static int32_t read_words(Device *device, uint64_t address, void *buffer, size_t size) {
     GError *error = NULL;
@@ -38,6 +43,7 @@ static int32_t write_words(Device *device, uint64_t address, void *buffer, size_
 int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size) {
     int32_t result = alive(device);
     if (result != GC_ERR_SUCCESS || size == 0) return result;
+    if (out_of_range(address, size)) return fail(GC_ERR_INVALID_ADDRESS, "the address has more than 32 bits");
     if (size > 64u << 20) return fail(GC_ERR_INVALID_PARAMETER, "reading %zu bytes at once", size);
     device->commands_in_flight++;
     uint64_t first = address & ~3ull, end = (address + size + 3) & ~3ull;
@@ -56,6 +62,7 @@ int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size)
 int32_t remote_write(Device *device, uint64_t address, const void *buffer, size_t size) {
     int32_t result = alive(device);
     if (result != GC_ERR_SUCCESS || size == 0) return result;
+    if (out_of_range(address, size)) return fail(GC_ERR_INVALID_ADDRESS, "the address has more than 32 bits");
     uint64_t first = address & ~3ull, end = (address + size + 3) & ~3ull;
     if (end - first > 1u << 20) return fail(GC_ERR_INVALID_PARAMETER, "writing %zu bytes at once", size);
     uint8_t *words = calloc(1, end - first);

@@ -12,7 +12,7 @@
 
 #define PRODUCER_VENDOR "inspector"
 #define PRODUCER_MODEL "inspector_gev"
-#define PRODUCER_VERSION "1.0.0"
+#define PRODUCER_VERSION "1.1.0"
 #define TL_TYPE "GEV"
 
 /* -- objects (object.c) -----------------------------------------------------------------------
@@ -37,6 +37,7 @@ struct Object {
 
 void *object_new(Kind kind, size_t size, Object *parent, void (*destroy)(Object *));
 void *object_get(HANDLE handle, int kinds);    /* NULL for a stale or wrong handle */
+HANDLE object_child(const Object *parent, int kinds); /* of one that is still open, or NULL */
 void object_reference(Object *object);
 void object_put(Object *object);               /* NULL is fine */
 bool object_withdraw(Object *object);          /* false: another thread was first */
@@ -133,10 +134,24 @@ struct Buffer {
     size_t size;
     bool ours;                    /* memory allocated here */
     BufferState state;
-    bool fresh;
+    bool fresh, revoked;
+    bool short_frame;             /* Aravis says complete, but it is not: see frame.c */
     uint64_t missing_packets, received_ns;
     Buffer *next, *next_ready;    /* announced list, delivery queue */
 };
+
+/* Since the start. */
+typedef struct {
+    uint64_t delivered, started, completed, incomplete, lost, underrun, missed_packets;
+    /* counted by Aravis and by the kernel */
+    uint64_t received_packets, resend_requests, resent_packets, duplicated_packets, ignored_packets, dropped_packets;
+    uint64_t packet_size, socket_buffer;
+} StreamCounters;
+
+/* Taken at the next start. */
+typedef struct {
+    int64_t socket_buffer, packet_resend, frame_retention_us, packet_size, negotiate, packet_socket;
+} StreamSettings;
 
 struct Stream {
     Object object;
@@ -147,9 +162,14 @@ struct Stream {
     int waiting;                  /* threads in EventGetData */
     Buffer *announced, *ready_first, *ready_last;
     HANDLE event;
-    uint64_t remaining, delivered, fired, incomplete, lost_frames, missed_packets, resent_packets;
-    uint64_t missing_total;       /* the counter of Aravis at the frame before */
-    int64_t socket_buffer, packet_resend, frame_retention_us;
+    int guard;                    /* our descriptor of the socket that Aravis receives on, or -1 */
+    size_t least_buffer;          /* the smallest that was announced before the start */
+    uint64_t remaining;
+    StreamCounters counters;
+    StreamSettings settings;
+    struct {                      /* as of the frame before */
+        uint64_t missing, underruns, frame_id, without_leader;
+    } last;
 };
 
 typedef struct {
@@ -171,10 +191,39 @@ void stream_stop(Stream *stream);
 void stream_close(Stream *stream);
 void release_later(void *gobject); /* on a thread of its own: it may wait for a dead camera */
 void stream_refresh(Stream *stream);
+void stream_settings_default(StreamSettings *settings);
+void frame_append(Stream *stream, Buffer *buffer); /* the stream is locked */
+void frame_take(Stream *stream, ArvBuffer *frame, uint64_t now);
+void buffer_queue(Stream *stream, Buffer *buffer); /* the stream is locked */
+size_t frame_expected_bytes(const Buffer *buffer);
+size_t frame_received_bytes(const Buffer *buffer);
+
+/* -- what the network may send to Aravis (guard.c) ------------------------------------------------ */
+
+#define GUARD_SOCKETS 64
+bool guard_stream(int fd, struct in_addr camera, uint32_t packet_size, size_t least_buffer);
+int guard_find_stream(struct in_addr local, uint16_t port);
+int guard_before_open(struct in_addr local, int *fds, int capacity);
+void guard_after_open(const Found *camera, const int *before, int count);
+void guard_drain(int fd);
+uint64_t guard_dropped(int fd);
+int guard_socket_buffer(int fd, int bytes);
 int32_t buffer_info(const Buffer *buffer, int32_t command, int32_t *type, void *out, size_t *size);
 int32_t event_next(Stream *stream, NewBufferEvent *data, uint64_t timeout_ms);
 
 /* -- the feature maps of our own modules (module_port.c) ----------------------------------------- */
+
+typedef enum { FEATURE_TEXT, FEATURE_INTEGER, FEATURE_BOOLEAN } FeatureType;
+typedef struct {
+    const char *name, *tooltip;
+    FeatureType type;
+    int64_t low, high; /* of one that can be written; low == high: read-only */
+} Feature;
+
+const Feature *stream_feature(size_t index); /* NULL past the last */
+uint64_t stream_feature_value(Stream *stream, size_t index);
+int32_t stream_feature_write(Stream *stream, size_t index, int64_t value);
+size_t stream_buffers(const Stream *stream, int state); /* -1: in any; the stream is locked */
 
 size_t module_xml(Object *module, char *text, size_t capacity);
 const char *module_name(Kind kind);
@@ -182,6 +231,6 @@ const char *module_port_name(Kind kind);
 int32_t module_read(Object *module, uint64_t address, void *buffer, size_t size);
 int32_t module_write(Object *module, uint64_t address, const void *buffer, size_t size);
 #define MODULE_XML_ADDRESS 0x100000u
-#define MODULE_XML_MAX 8192u
+#define MODULE_XML_MAX 32768u
 
 #endif

@@ -1,23 +1,12 @@
 /* The Data Stream module: starting, stopping, and what the camera's frames become. */
-#include <dirent.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "producer.h"
 
-#define SOCKET_BUFFER_SIZE (4 << 20) /* the kernel cuts it to net.core.rmem_max */
-#define FRAME_RETENTION_US 100000
+#define REGISTER_PACKET_SIZE 0x0D04
 
 static Device *device_of(Stream *stream) { return (Device *)stream->object.parent; }
-
-static void ready_append(Stream *stream, Buffer *buffer) {
-    buffer->state = BUFFER_READY;
-    buffer->next_ready = NULL;
-    if (stream->ready_last) stream->ready_last->next_ready = buffer;
-    else stream->ready_first = buffer;
-    stream->ready_last = buffer;
-}
 
 static Buffer *ready_take(Stream *stream) {
     Buffer *buffer = stream->ready_first;
@@ -29,32 +18,6 @@ static Buffer *ready_take(Stream *stream) {
 }
 
 /* On Aravis' stream thread, which ends before the stream does. */
-static void take_frame(Stream *stream, ArvBuffer *frame, uint64_t now) {
-    Buffer *buffer = (Buffer *)arv.arv_buffer_get_user_data(frame);
-    int status = arv.arv_buffer_get_status(frame);
-    uint64_t total = arv.arv_stream_get_info_uint64_by_name(stream->arv, "n_missing_packets");
-    buffer->missing_packets = status == ARV_BUFFER_STATUS_SUCCESS ? 0 : total - stream->missing_total;
-    if (status != ARV_BUFFER_STATUS_SUCCESS && buffer->missing_packets == 0) buffer->missing_packets = 1;
-    stream->missing_total = total;
-    buffer->received_ns = now;
-    buffer->fresh = true;
-    if (status == ARV_BUFFER_STATUS_ABORTED || stream->remaining == 0) {
-        if (stream->grabbing && status != ARV_BUFFER_STATUS_ABORTED) {
-            arv.arv_stream_push_buffer(stream->arv, frame); /* beyond the number that was asked for */
-            return;
-        }
-    } else {
-        if (stream->remaining != GENTL_INFINITE) stream->remaining--;
-        if (status != ARV_BUFFER_STATUS_SUCCESS) {
-            stream->incomplete++;
-            stream->missed_packets += buffer->missing_packets;
-        }
-        stream->fired++;
-        ready_append(stream, buffer);
-    }
-    arv.g_object_unref(frame);
-}
-
 static void on_stream(void *context, int type, ArvBuffer *frame) {
     (void)frame; /* taken from the queue, with those that Aravis puts there without telling */
     if (type != ARV_STREAM_CALLBACK_BUFFER_DONE) return;
@@ -62,18 +25,27 @@ static void on_stream(void *context, int type, ArvBuffer *frame) {
     uint64_t now = (uint64_t)monotonic_ns();
     device_of(stream)->alive_ns = (int64_t)now;
     pthread_mutex_lock(&stream->mutex);
-    for (ArvBuffer *next; (next = arv.arv_stream_try_pop_buffer(stream->arv));) take_frame(stream, next, now);
+    for (ArvBuffer *next; (next = arv.arv_stream_try_pop_buffer(stream->arv));) frame_take(stream, next, now);
     pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->mutex);
 }
 
+/* Brings the counters that are not ours up to date; the stream is locked. */
+static void refresh(Stream *stream) {
+    static const char *const NAMES[] = {"n_received_packets", "n_resend_requests", "n_resent_packets",
+                                        "n_duplicated_packets", "n_ignored_packets"};
+    StreamCounters *counters = &stream->counters;
+    uint64_t *values[] = {&counters->received_packets, &counters->resend_requests, &counters->resent_packets,
+                          &counters->duplicated_packets, &counters->ignored_packets};
+    if (!stream->arv) return;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        *values[i] = arv.arv_stream_get_info_uint64_by_name(stream->arv, NAMES[i]);
+    counters->dropped_packets = guard_dropped(stream->guard);
+}
+
 void stream_refresh(Stream *stream) {
     pthread_mutex_lock(&stream->mutex);
-    if (stream->arv) {
-        stream->lost_frames = arv.arv_stream_get_info_uint64_by_name(stream->arv, "n_underruns") +
-                              arv.arv_stream_get_info_uint64_by_name(stream->arv, "n_missing_frames");
-        stream->resent_packets = arv.arv_stream_get_info_uint64_by_name(stream->arv, "n_resent_packets");
-    }
+    refresh(stream);
     pthread_mutex_unlock(&stream->mutex);
 }
 
@@ -83,68 +55,94 @@ void stream_wake(Stream *stream) {
     pthread_mutex_unlock(&stream->mutex);
 }
 
-/* Aravis sets the size of the socket buffer with the first packet of the first frame, when the rest
- * of that frame has overrun it already. The socket is ours to find: it has the stream's port. */
-static void enlarge_socket_buffer(uint16_t port, int bytes) {
-    DIR *list = opendir("/proc/self/fd");
-    if (!list) return;
-    for (struct dirent *entry; (entry = readdir(list));) {
-        struct sockaddr_in local = {0};
-        socklen_t size = sizeof local;
-        int fd = atoi(entry->d_name), type = 0;
-        if (entry->d_name[0] == '.' || getsockname(fd, (struct sockaddr *)&local, &size) != 0) continue;
-        if (local.sin_family != AF_INET || ntohs(local.sin_port) != port) continue;
-        size = sizeof type;
-        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM)
-            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+static ArvStream *create(Stream *stream, const StreamSettings *settings, GError **error) {
+    Device *device = device_of(stream);
+    uint32_t word = 0;
+    if (settings->packet_size && arv.arv_device_read_register(device->arv, REGISTER_PACKET_SIZE, &word, NULL)) {
+        /* The upper half says: fire a test packet, do not fragment, byte order. */
+        word = (word & 0x7FFF0000u) | (uint32_t)settings->packet_size;
+        if (!arv.arv_device_write_register(device->arv, REGISTER_PACKET_SIZE, word, error)) return NULL;
     }
-    closedir(list);
+    /* A size that the consumer wrote is kept as long as such packets arrive at all. */
+    bool chosen = device->packet_size_set || settings->packet_size;
+    arv.arv_gv_device_set_packet_size_adjustment(device->arv, !settings->negotiate ? ARV_PACKET_SIZE_ADJUST_NEVER
+                                                              : chosen ? ARV_PACKET_SIZE_ADJUST_ON_FAILURE
+                                                                       : ARV_PACKET_SIZE_ADJUST_ONCE);
+    arv.arv_gv_device_set_stream_options(device->arv, settings->packet_socket ? 0 : ARV_PACKET_SOCKET_DISABLED);
+    return arv.arv_device_create_stream(device->arv, on_stream, stream, error);
+}
+
+/* The stream must be idle. False: the socket is not filtered, and must not be used. */
+static bool protect(Stream *stream, ArvStream *created, const StreamSettings *settings, size_t least) {
+    Device *device = device_of(stream);
+    uint32_t packet_size = 0;
+    arv.arv_device_read_register(device->arv, REGISTER_PACKET_SIZE, &packet_size, NULL);
+    stream->counters.packet_size = packet_size &= 0xFFFF;
+    stream->guard = guard_find_stream(device->camera.local, arv.arv_gv_stream_get_port(created));
+    bool safe = stream->guard >= 0 && guard_stream(stream->guard, device->camera.address, packet_size, least);
+    /* Aravis sets the size of the socket buffer with the first packet of the first frame, when the
+     * rest of that frame has overrun it already. */
+    stream->counters.socket_buffer = (uint64_t)guard_socket_buffer(stream->guard, (int)settings->socket_buffer);
+    if (safe) guard_drain(stream->guard);
+    return safe;
+}
+
+static void abandon(Stream *stream) {
+    pthread_mutex_lock(&stream->mutex);
+    stream->grabbing = false;
+    int guard = stream->guard;
+    stream->guard = -1;
+    pthread_mutex_unlock(&stream->mutex);
+    if (guard >= 0) close(guard);
 }
 
 static int32_t start(Stream *stream, uint64_t number) {
     Device *device = device_of(stream);
     if (device->lost) return fail(GC_ERR_IO, "%s", device->lost);
+    size_t least = SIZE_MAX;
     pthread_mutex_lock(&stream->mutex);
     bool busy = stream->arv || stream->grabbing, none = !stream->announced;
-    if (!busy) stream->grabbing = true;
+    if (!busy && !none) stream->grabbing = true;
+    for (Buffer *buffer = stream->announced; buffer; buffer = buffer->next)
+        if (buffer->size < least) least = buffer->size;
+    StreamSettings settings = stream->settings;
+    if (!busy) stream->least_buffer = least;
     pthread_mutex_unlock(&stream->mutex);
     if (busy) return fail(GC_ERR_RESOURCE_IN_USE, "acquisition is running");
+    if (none) return fail(GC_ERR_INVALID_BUFFER, "no buffer was announced");
     GError *error = NULL;
-    ArvStream *created = NULL;
-    if (!none) {
-        /* A size that the consumer wrote is kept as long as such packets arrive at all. */
-        arv.arv_gv_device_set_packet_size_adjustment(
-            device->arv, device->packet_size_set ? ARV_PACKET_SIZE_ADJUST_ON_FAILURE : ARV_PACKET_SIZE_ADJUST_ONCE);
-        device->commands_in_flight++;
-        created = arv.arv_device_create_stream(device->arv, on_stream, stream, &error);
-        device->commands_in_flight--;
-    }
+    device->commands_in_flight++;
+    ArvStream *created = create(stream, &settings, &error);
+    device->commands_in_flight--;
     if (!created) {
-        pthread_mutex_lock(&stream->mutex);
-        stream->grabbing = false;
-        pthread_mutex_unlock(&stream->mutex);
-        return none ? fail(GC_ERR_INVALID_BUFFER, "no buffer was announced")
-                    : device_error(error, "the stream cannot be started");
+        abandon(stream);
+        return device_error(error, "the stream cannot be started");
     }
-    enlarge_socket_buffer(arv.arv_gv_stream_get_port(created), (int)stream->socket_buffer);
-    arv.g_object_set(created, "socket-buffer-size", (int)stream->socket_buffer, "frame-retention",
-                     (unsigned)stream->frame_retention_us, NULL);
+    memset(&stream->counters, 0, sizeof stream->counters);
+    memset(&stream->last, 0, sizeof stream->last);
+    arv.arv_stream_stop_thread(created, false);
+    bool safe = protect(stream, created, &settings, least);
+    arv.arv_stream_start_thread(created);
+    if (!safe) {
+        abandon(stream);
+        arv.g_object_unref(created);
+        return fail(GC_ERR_ERROR, "the stream's socket cannot be filtered (SO_ATTACH_FILTER, /proc/self/fd)");
+    }
+    arv.g_object_set(created, "socket-buffer-size", (int)settings.socket_buffer, "frame-retention",
+                     (unsigned)settings.frame_retention_us, NULL);
     /* Only off: Aravis has left it off itself where the camera cannot resend. */
-    if (!stream->packet_resend) arv.g_object_set(created, "packet-resend", 0, NULL);
+    if (!settings.packet_resend) arv.g_object_set(created, "packet-resend", 0, NULL);
     pthread_mutex_lock(&stream->mutex);
     stream->arv = created;
-    stream->missing_total = 0;
     stream->remaining = number;
-    stream->delivered = stream->incomplete = stream->missed_packets = 0;
     for (Buffer *buffer = stream->announced; buffer; buffer = buffer->next)
-        if (buffer->state == BUFFER_QUEUED) arv.arv_stream_push_buffer(created, arv.g_object_ref(buffer->arv));
+        if (buffer->state == BUFFER_QUEUED) buffer_queue(stream, buffer);
     pthread_mutex_unlock(&stream->mutex);
     return GC_ERR_SUCCESS;
 }
 
 /* Ends when no thread writes into the buffers any more. */
 void stream_stop(Stream *stream) {
-    stream_refresh(stream);
     pthread_mutex_lock(&stream->mutex);
     ArvStream *running = stream->grabbing ? stream->arv : NULL;
     if (running) stream->grabbing = false;
@@ -155,9 +153,13 @@ void stream_stop(Stream *stream) {
      * idle one, without buffers, touches nothing of ours. */
     arv.arv_stream_start_thread(running);
     pthread_mutex_lock(&stream->mutex);
+    refresh(stream);
     stream->arv = NULL;
+    int guard = stream->guard;
+    stream->guard = -1;
     pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->mutex);
+    if (guard >= 0) close(guard);
     if (device_of(stream)->lost) release_later(running);
     else arv.g_object_unref(running);
 }
@@ -210,9 +212,8 @@ GC_API DevOpenDataStream(HANDLE handle, const char *id, HANDLE *out) {
         pthread_mutex_init(&stream->mutex, NULL);
         pthread_cond_init(&stream->changed, &monotonic);
         pthread_condattr_destroy(&monotonic);
-        stream->socket_buffer = SOCKET_BUFFER_SIZE;
-        stream->packet_resend = 1;
-        stream->frame_retention_us = FRAME_RETENTION_US;
+        stream_settings_default(&stream->settings);
+        stream->guard = -1;
         device->stream = *out = stream->object.handle;
         object_put(&stream->object);
     }
@@ -229,47 +230,45 @@ GC_API DSClose(HANDLE handle) {
 }
 
 GC_API DSStartAcquisition(HANDLE handle, int32_t flags, uint64_t number) {
-    (void)flags;
     Stream *stream = object_get(handle, KIND_STREAM);
     if (!stream) return fail_handle();
-    int32_t result = number ? start(stream, number) : fail(GC_ERR_INVALID_PARAMETER, "no frame is asked for");
+    int32_t result = number && !flags ? start(stream, number)
+                                      : fail(GC_ERR_INVALID_PARAMETER, "no frame is asked for, or unknown flags");
     object_put(&stream->object);
     return result;
 }
 
 GC_API DSStopAcquisition(HANDLE handle, int32_t flags) {
-    (void)flags; /* a partly filled buffer is given up either way */
     Stream *stream = object_get(handle, KIND_STREAM);
     if (!stream) return fail_handle();
-    stream_stop(stream);
+    /* DEFAULT or KILL: a partly filled buffer is given up either way. */
+    bool known = flags == 0 || flags == 1;
+    if (known) stream_stop(stream);
     object_put(&stream->object);
+    return known ? GC_ERR_SUCCESS : fail(GC_ERR_INVALID_PARAMETER, "stop flags %d", flags);
+}
+
+static int32_t flush(Stream *stream, int32_t operation) {
+    if (operation < ACQ_QUEUE_INPUT_TO_OUTPUT || operation > ACQ_QUEUE_ALL_DISCARD)
+        return fail(GC_ERR_INVALID_PARAMETER, "flush operation %d", operation);
+    bool takes_input = operation == ACQ_QUEUE_ALL_DISCARD || operation == ACQ_QUEUE_INPUT_TO_OUTPUT;
+    if (takes_input && stream->grabbing) return fail(GC_ERR_BUSY, "stop the acquisition before its input is taken");
+    bool empties_output = operation != ACQ_QUEUE_UNQUEUED_TO_INPUT && operation != ACQ_QUEUE_INPUT_TO_OUTPUT;
+    while (empties_output && ready_take(stream)) continue;
+    for (Buffer *buffer = stream->announced; buffer; buffer = buffer->next) {
+        if (operation == ACQ_QUEUE_ALL_DISCARD) buffer->state = BUFFER_IDLE;
+        else if (operation == ACQ_QUEUE_INPUT_TO_OUTPUT && buffer->state == BUFFER_QUEUED) frame_append(stream, buffer);
+        else if (operation != ACQ_QUEUE_OUTPUT_DISCARD && buffer->state == BUFFER_IDLE) buffer_queue(stream, buffer);
+    }
+    if (operation == ACQ_QUEUE_INPUT_TO_OUTPUT) pthread_cond_broadcast(&stream->changed);
     return GC_ERR_SUCCESS;
 }
 
 GC_API DSFlushQueue(HANDLE handle, int32_t operation) {
     Stream *stream = object_get(handle, KIND_STREAM);
     if (!stream) return fail_handle();
-    int32_t result = GC_ERR_SUCCESS;
     pthread_mutex_lock(&stream->mutex);
-    bool discard = operation == ACQ_QUEUE_OUTPUT_DISCARD || operation == ACQ_QUEUE_ALL_DISCARD;
-    bool refill = operation == ACQ_QUEUE_ALL_TO_INPUT || operation == ACQ_QUEUE_UNQUEUED_TO_INPUT;
-    if (!discard && !refill) {
-        result = fail(GC_ERR_NOT_IMPLEMENTED, "flush operation %d", operation);
-    } else if (operation == ACQ_QUEUE_ALL_DISCARD && stream->grabbing) {
-        result = fail(GC_ERR_BUSY, "stop the acquisition before its input is discarded");
-    } else {
-        if (operation != ACQ_QUEUE_UNQUEUED_TO_INPUT)
-            while (ready_take(stream)) continue;
-        for (Buffer *buffer = stream->announced; buffer; buffer = buffer->next) {
-            if (operation == ACQ_QUEUE_ALL_DISCARD) {
-                buffer->state = BUFFER_IDLE;
-            } else if (refill && buffer->state == BUFFER_IDLE) {
-                buffer->state = BUFFER_QUEUED;
-                if (stream->grabbing && stream->arv)
-                    arv.arv_stream_push_buffer(stream->arv, arv.g_object_ref(buffer->arv));
-            }
-        }
-    }
+    int32_t result = flush(stream, operation);
     pthread_mutex_unlock(&stream->mutex);
     object_put(&stream->object);
     return result;
@@ -287,13 +286,13 @@ int32_t event_next(Stream *stream, NewBufferEvent *data, uint64_t timeout_ms) {
     for (;;) {
         Buffer *buffer = ready_take(stream);
         if (buffer) {
-            stream->delivered++;
+            stream->counters.delivered++;
             data->buffer = buffer->object.handle;
             data->user_pointer = buffer->user_pointer;
             break;
         }
         bool aborted = stream->closed || stream->kill_event;
-        if (aborted || device_of(stream)->lost || monotonic_ns() >= end) {
+        if (aborted || device_of(stream)->lost || (timeout_ms != GENTL_INFINITE && monotonic_ns() >= end)) {
             result = aborted                     ? fail(GC_ERR_ABORT, "the wait was ended")
                      : device_of(stream)->lost ? fail(GC_ERR_IO, "%s", device_of(stream)->lost)
                                                  : fail(GC_ERR_TIMEOUT, "no frame in %llu ms", (unsigned long long)timeout_ms);
@@ -301,7 +300,7 @@ int32_t event_next(Stream *stream, NewBufferEvent *data, uint64_t timeout_ms) {
         }
         pthread_cond_timedwait(&stream->changed, &stream->mutex, &until);
     }
-    if (--stream->waiting == 0) stream->kill_event = false;
+    if (!--stream->waiting) stream->kill_event = false;
     pthread_mutex_unlock(&stream->mutex);
     return result;
 }

@@ -1,22 +1,15 @@
 /* What can be asked of the data stream. */
 #include "producer.h"
 
-static size_t count(const Stream *stream, int state) {
-    size_t number = 0;
-    for (Buffer *buffer = stream->announced; buffer; buffer = buffer->next)
-        if (state < 0 || buffer->state == (BufferState)state) number++;
-    return number;
-}
-
 static int32_t info(Stream *stream, int32_t command, int32_t *type, void *out, size_t *size) {
     switch (command) {
     case STREAM_INFO_ID: return answer_string("Stream0", type, out, size);
-    case STREAM_INFO_NUM_DELIVERED: return answer_uint64(stream->delivered, type, out, size);
-    case STREAM_INFO_NUM_UNDERRUN: return answer_uint64(stream->lost_frames, type, out, size);
-    case STREAM_INFO_NUM_ANNOUNCED: return answer_size(count(stream, -1), type, out, size);
-    case STREAM_INFO_NUM_QUEUED: return answer_size(count(stream, BUFFER_QUEUED), type, out, size);
-    case STREAM_INFO_NUM_AWAIT_DELIVERY: return answer_size(count(stream, BUFFER_READY), type, out, size);
-    case STREAM_INFO_NUM_STARTED: return answer_uint64(stream->fired, type, out, size);
+    case STREAM_INFO_NUM_DELIVERED: return answer_uint64(stream->counters.delivered, type, out, size);
+    case STREAM_INFO_NUM_UNDERRUN: return answer_uint64(stream->counters.underrun, type, out, size);
+    case STREAM_INFO_NUM_ANNOUNCED: return answer_size(stream_buffers(stream, -1), type, out, size);
+    case STREAM_INFO_NUM_QUEUED: return answer_size(stream_buffers(stream, BUFFER_QUEUED), type, out, size);
+    case STREAM_INFO_NUM_AWAIT_DELIVERY: return answer_size(stream_buffers(stream, BUFFER_READY), type, out, size);
+    case STREAM_INFO_NUM_STARTED: return answer_uint64(stream->counters.started, type, out, size);
     case STREAM_INFO_PAYLOAD_SIZE: return fail(GC_ERR_NOT_AVAILABLE, "read PayloadSize from the camera");
     case STREAM_INFO_IS_GRABBING: return answer_bool(stream->grabbing, type, out, size);
     case STREAM_INFO_DEFINES_PAYLOADSIZE: return answer_bool(false, type, out, size);

@@ -88,9 +88,12 @@ GC_API TLOpen(HANDLE *handle) {
     return GC_ERR_SUCCESS;
 }
 
+GC_API IFClose(HANDLE interface);
+
 GC_API TLClose(HANDLE handle) {
     Object *system = object_get(handle, KIND_SYSTEM);
     if (!system) return fail_handle();
+    for (HANDLE child; (child = object_child(system, KIND_INTERFACE));) IFClose(child);
     object_withdraw(system);
     object_put(system);
     return GC_ERR_SUCCESS;
@@ -151,7 +154,8 @@ GC_API TLGetInterfaceInfo(HANDLE handle, const char *id, int32_t command, int32_
     if (!system) return fail_handle();
     InterfaceEntry entry;
     int32_t result;
-    if (!find_entry(system, id, &entry)) result = fail(GC_ERR_INVALID_ID, "no interface \"%s\"", id ? id : "");
+    if (!id) result = fail(GC_ERR_INVALID_PARAMETER, "the id is NULL");
+    else if (!find_entry(system, id, &entry)) result = fail(GC_ERR_INVALID_ID, "no interface \"%s\"", id);
     else if (command == INTERFACE_INFO_ID) result = answer_string(entry.id, type, out, size);
     else if (command == INTERFACE_INFO_DISPLAYNAME) result = answer_string(entry.display, type, out, size);
     else if (command == INTERFACE_INFO_TLTYPE) result = answer_string(TL_TYPE, type, out, size);
@@ -168,7 +172,7 @@ GC_API TLOpenInterface(HANDLE handle, const char *id, HANDLE *out) {
     InterfaceEntry entry;
     int32_t result = GC_ERR_SUCCESS;
     Interface *interface = NULL;
-    if (!out) result = fail(GC_ERR_INVALID_PARAMETER, "the handle pointer is NULL");
+    if (!out || !id) result = fail(GC_ERR_INVALID_PARAMETER, "the id or the handle pointer is NULL");
     else if (!find_entry(system, id, &entry)) result = fail(GC_ERR_INVALID_ID, "no interface \"%s\"", id ? id : "");
     else if (!(interface = object_new(KIND_INTERFACE, sizeof *interface, &system->object, interface_destroy)))
         result = fail(GC_ERR_OUT_OF_MEMORY, "too many open objects");
