@@ -5,8 +5,8 @@ that we read from it besides is its log of events, for the view and the score.
 """
 
 import json
+import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,10 +23,12 @@ from inspector.services.broker import PrivateBroker
 from inspector.services.demo_site import DemoChoices, free_camera_address, write_site
 from inspector.services.demo_summary import Measured, summarise
 from inspector.services.demo_view import DemoView
+from inspector.services.interrupt import Interrupt
 from inspector.services.supervisor import Supervisor
 from inspector.topics import VERDICTS
 
 _READY_S = 60
+_FOLDER = "inspector-demo-"
 _STOP_S = 10.0
 
 
@@ -53,10 +55,11 @@ def run_demo(options: DemoOptions, view: DemoView) -> tuple[dict[str, Any], bool
         ConfigError: something that the demo needs is missing.
         KeyboardInterrupt: after everything was ended and cleaned up.
     """
-    folder = Path(tempfile.mkdtemp(prefix="inspector-demo-"))
+    _remove_folders_of_the_killed()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     keep_logs = True
     try:
-        with _Demo(options, view, folder) as demo:
+        with Interrupt() as interrupt, _Demo(options, view, folder, interrupt) as demo:
             result = demo.run()
         keep_logs = False
         return result
@@ -70,11 +73,20 @@ def run_demo(options: DemoOptions, view: DemoView) -> tuple[dict[str, Any], bool
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _remove_folders_of_the_killed() -> None:
+    """Remove the folders of demos that were killed and could not do it themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class _Demo:
     """Owns the three parties. Leaving the context ends all of them, in order."""
 
-    def __init__(self, options: DemoOptions, view: DemoView, folder: Path) -> None:
+    def __init__(self, options: DemoOptions, view: DemoView, folder: Path, interrupt: Interrupt) -> None:
         self._options = options
+        self._interrupt = interrupt
         self._view = view
         self._folder = folder
         self._clock = SystemClock()
@@ -89,17 +101,13 @@ class _Demo:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A second Ctrl-C must not interrupt the clean-up.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with self._interrupt.shield():
             if self._line is not None:
                 self._line.stop()
             if self._supervisor is not None:
                 self._supervisor.stop()
             if self._broker is not None:
                 self._broker.stop()
-        finally:
-            signal.signal(signal.SIGINT, previous)
 
     def run(self) -> tuple[dict[str, Any], bool]:
         with self._view:
@@ -135,7 +143,8 @@ class _Demo:
         options = self._options
         self._view.status("starting the broker, the simulated line and the services")
         if options.broker is None:
-            self._broker = PrivateBroker(self._folder)
+            with self._interrupt.shield():
+                self._broker = PrivateBroker(self._folder)
             host, port = "127.0.0.1", self._broker.port
         else:
             host, port = options.broker
@@ -143,11 +152,12 @@ class _Demo:
         choices = DemoChoices(host, port, address, options.sessions, options.llm, options.model)
         site_file = write_site(self._folder, choices)
         site = load_site(site_file)
-        self._line = _Line(
-            options, f"{host}:{port}", address, site.site.base_topic, site.site.decision.deadline_ms
-        )
+        deadline_ms = site.site.decision.deadline_ms
+        with self._interrupt.shield():
+            self._line = _Line(options, f"{host}:{port}", address, site.site.base_topic, deadline_ms)
         self._line.wait_ready(_READY_S)
-        self._supervisor = Supervisor(site, site_file, self._folder / "logs")
+        with self._interrupt.shield():
+            self._supervisor = Supervisor(site, site_file, self._folder / "logs")
         self._supervisor.on_fault = lambda fault: self._view.note(f"{fault.service}: {fault.text}")
         self._supervisor.start()
 
