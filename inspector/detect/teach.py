@@ -46,7 +46,7 @@ DEPTH: Final = 32  # principal axes kept of 64 features
 BLUR_SIGMA: Final = {"gaussian": 0.0, "bank": 1.0}  # cells
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
 _SIZE_STEP: Final = 16
-_FOLDS: Final = 5
+_FOLDS: Final = 10
 _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
 _ONNX_NAME: Final = "model.onnx"
 
@@ -88,7 +88,7 @@ def teach(
     """Learn good parts and write models_dir/NAME atomically, in place of an older one.
 
     Scores for the calibration are held out: good images are scored by a model that has not seen
-    them (5 folds of neighbours in path order, since neighbours in time look alike), defects by
+    them (10 folds of neighbours in path order, since neighbours in time look alike), defects by
     each of these models, on average. Raises ConfigError for images or options that will not do.
     """
     good = list_images(good_dir)
@@ -271,8 +271,8 @@ def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
         named = OnnxFile(file=_ONNX_NAME, sha256=file_sha256(new / _ONNX_NAME))
         manifest = msgspec.structs.replace(manifest, onnx=named)
         (new / MANIFEST_NAME).write_text(dump_manifest(manifest), encoding="utf-8")
-        for keep in folder.glob("*.md") if folder.is_dir() else ():
-            shutil.copy2(keep, new / keep.name)  # a person's notes outlive a new teach-in
+        if folder.is_dir():
+            _keep_notes(folder, new)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -284,3 +284,10 @@ def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
             else:
                 shutil.rmtree(old)
     return manifest
+
+
+def _keep_notes(old: Path, new: Path) -> None:
+    """Copy what a person put beside the model; it outlives a new teach-in."""
+    for path in old.iterdir():
+        if path.is_file() and path.name not in (_ONNX_NAME, MANIFEST_NAME):
+            shutil.copy2(path, new / path.name)
