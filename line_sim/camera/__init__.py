@@ -6,6 +6,7 @@ from line_sim.camera.faults import FaultKnobs
 from line_sim.camera.folder_source import Fit, FolderSource
 from line_sim.camera.pattern_source import PatternSource
 from line_sim.camera.pixel_format import PixelFormat
+from line_sim.camera.session_source import SessionSource
 from line_sim.camera.source import FrameRequest, FrameSource
 from line_sim.camera.statistics import CameraStatistics
 
@@ -18,6 +19,7 @@ __all__ = [
     "FrameSource",
     "PatternSource",
     "PixelFormat",
+    "SessionSource",
     "VirtualCamera",
     "VirtualCameraConfig",
 ]

@@ -73,7 +73,7 @@ class FolderSource:
     def _prepare(self, file: Path, request: FrameRequest) -> Picture:
         grey = request.pixel_format.startswith("Mono")
         image = _decode(file, grey=grey)
-        placed = _place(image, request.width, request.height, self._fit)
+        placed = place(image, request.width, request.height, self._fit)
         return bayer_rg(placed) if request.pixel_format == PixelFormat.BAYER_RG8.sfnc_name else placed
 
 
@@ -91,7 +91,7 @@ def _decode(file: Path, *, grey: bool) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _place(image: Image, width: int, height: int, fit: Fit) -> Image:
+def place(image: Picture, width: int, height: int, fit: Fit) -> Picture:
     """Return the image in the middle of a black picture of the sensor's size."""
     rows, columns = image.shape[:2]
     if fit is Fit.LETTERBOX:
@@ -99,12 +99,13 @@ def _place(image: Image, width: int, height: int, fit: Fit) -> Image:
         columns, rows = max(1, round(columns * scale)), max(1, round(rows * scale))
         # INTER_AREA keeps fine texture from aliasing when shrinking.
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (columns, rows), interpolation=method), dtype=np.uint8)
+        scaled = np.asarray(cv2.resize(image, (columns, rows), interpolation=method))
+        image = scaled.astype(np.uint8) if image.dtype == np.uint8 else scaled.astype(np.uint16)
     else:
         top, left = max(0, (rows - height) // 2), max(0, (columns - width) // 2)
         image = image[top : top + height, left : left + width]
         rows, columns = image.shape[:2]
-    picture = np.zeros((height, width, *image.shape[2:]), dtype=np.uint8)
+    picture: Picture = np.zeros((height, width, *image.shape[2:]), dtype=image.dtype)
     top, left = (height - rows) // 2, (width - columns) // 2
     picture[top : top + rows, left : left + columns] = image
     return picture
