@@ -64,6 +64,7 @@ class Acquisition:
         self._closed = False
         self._running = False
         self._acquisition = 0  # counts the starts, so that a frame of an ended one is not sent
+        self._cancelled = 0  # the last acquisition that was stopped by a command
         self._frame_id = 0
         self._waiting: list[_Exposure] = []
         self._exposing_until_ns = 0
@@ -85,6 +86,7 @@ class Acquisition:
     def stop(self) -> None:
         with self._changed:
             self._running = False
+            self._cancelled = self._acquisition
             self._waiting.clear()
             self._changed.notify_all()
 
@@ -149,7 +151,7 @@ class Acquisition:
             # Before the last frame leaves: who has it may start again at once.
             self._end_if_complete(frame_id, acquisition, settings)
             if payload is not None and not self._stream.drops_frame():
-                self._send(payload, exposure, frame_id, settings)
+                self._send(payload, exposure, frame_id, acquisition, settings)
 
     def _next_exposure(self, settings: AcquisitionSettings) -> _Exposure | None:
         """Return the exposure that starts now; None after waiting, when things may have changed."""
@@ -212,7 +214,12 @@ class Acquisition:
         return payload
 
     def _send(
-        self, payload: Image, exposure: _Exposure, frame_id: int, settings: AcquisitionSettings
+        self,
+        payload: Image,
+        exposure: _Exposure,
+        frame_id: int,
+        acquisition: int,
+        settings: AcquisitionSettings,
     ) -> None:
         target = self._device.stream_settings()
         ticks = self._clock.ticks_at(exposure.start_ns)
@@ -235,7 +242,7 @@ class Acquisition:
             extended_ids=target.extended_ids,
             chunks=settings.chunks is not None,
         )
-        self._stream.send_block(block, target)
+        self._stream.send_block(block, target, lambda: self._cancelled < acquisition)
 
     def _chunk_values(
         self, exposure: _Exposure, frame_id: int, ticks: int, settings: AcquisitionSettings

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,6 +25,7 @@ _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT, _IP_PMTUDISC_DO = 10, 0, 2
 _ETHERNET_OVERHEAD_BYTES = 14 + 4 + 8 + 12  # header, checksum, preamble, gap between frames
 _SEND_BUFFER_BYTES = 4 << 20
 _PACING_NS = 500_000  # packets go out in bursts of this much link time: sleep is no finer
+_LONGEST_SLEEP_NS = 50_000_000
 _MAX_UNAVAILABLE_ANSWERS = 64
 _NS_PER_S = 1_000_000_000
 
@@ -78,8 +80,13 @@ class Stream:
             self._counters.add("frames_dropped")
         return dropped
 
-    def send_block(self, block: Block, settings: StreamSettings) -> None:
-        """Send all packets of a block, paced; returns when the last one has left."""
+    def send_block(
+        self, block: Block, settings: StreamSettings, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Send all packets of a block, paced; returns when the last one has left.
+
+        With a long packet delay a block can take hours: it is left unfinished when no longer `wanted`.
+        """
         if settings.host_port == 0:
             return
         with self._lock:
@@ -100,8 +107,11 @@ class Stream:
             # early, else the receiver's socket buffer (208 KiB by default) would overflow.
             now_ns = time.monotonic_ns()
             due_ns = max(due_ns + round(len(chosen) * interval_ns), now_ns - _PACING_NS)
-            if due_ns > now_ns:
-                time.sleep((due_ns - now_ns) / _NS_PER_S)
+            while due_ns > now_ns:
+                time.sleep(min(due_ns - now_ns, _LONGEST_SLEEP_NS) / _NS_PER_S)
+                now_ns = time.monotonic_ns()
+                if due_ns > now_ns and not wanted():
+                    return
         self._counters.add("frames_sent")
 
     def resend(self, request: ResendRequest, settings: StreamSettings) -> None:
