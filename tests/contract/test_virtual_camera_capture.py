@@ -122,10 +122,12 @@ class Session:
         self.set("ChunkModeActive", chunks)
         self.write(GVSP, extended << 30)
         self.set("AcquisitionStart", 1)
+        packet = b""
         for _ in range(packets):
-            self.stream.recv(65535)
+            packet = self.stream.recv(65535)
         self.received += packets
-        layout = (">HHIIQ", 0, 0, 1, 2, 1) if extended else (">HHII", 0, 1, 1, 2)
+        (block_id,) = struct.unpack_from(">Q" if extended else ">H", packet, 8 if extended else 2)
+        layout = (">HHIIQ", 0, 0, 1, 2, block_id) if extended else (">HHII", 0, block_id, 1, 2)
         resend = gvcp.command(
             Code.PACKETRESEND, next(self.ids), struct.pack(*layout), flags=Flag.EXTENDED_ID if extended else 0
         )

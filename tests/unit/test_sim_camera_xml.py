@@ -7,6 +7,7 @@ import pytest
 from genicam import genapi
 
 from line_sim.camera import VirtualCameraConfig
+from line_sim.camera.chunks import Chunk, trailing
 from line_sim.camera.feature_list import feature_table
 from line_sim.camera.features import FeatureKind
 from line_sim.camera.memory import device_memory
@@ -117,3 +118,27 @@ def test_limits_follow_the_region_and_the_lock(nodes: Nodes) -> None:
     assert nodes["Width"].get_access_mode() == genapi.EAccessMode.RO
     with pytest.raises(genapi.GenericException):
         nodes["Width"].value = 160
+
+
+def test_the_reference_genapi_finds_the_chunks_behind_the_pixels(nodes: Nodes) -> None:
+    pixels = bytes(640 * 480)
+    values: dict[Chunk, float] = {
+        Chunk.TIMESTAMP: 123456789012345,
+        Chunk.EXPOSURE_TIME: 1234.5,
+        Chunk.ENCODER_VALUE: -42,
+        Chunk.LINE_STATUS_ALL: 2,
+        Chunk.PIXEL_FORMAT: 0x01080001,
+    }
+    payload = pixels + trailing(len(pixels), values)
+    adapter = genapi.ChunkAdapterGEV(nodes.map)
+    assert adapter.check_buffer_layout(payload, len(payload))
+    adapter.attach_buffer(payload, len(payload))
+    names = (
+        "ChunkTimestamp",
+        "ChunkExposureTime",
+        "ChunkEncoderValue",
+        "ChunkLineStatusAll",
+        "ChunkPixelFormat",
+    )
+    assert [nodes[name].value for name in names] == [123456789012345, 1234.5, -42, 2, "Mono8"]
+    adapter.detach_buffer()
