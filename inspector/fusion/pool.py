@@ -1,9 +1,10 @@
 """The weighted pool: one probability from those of the modalities that are present.
 
-A logarithmic opinion pool (Genest and Zidek 1986): log-odds are averaged with weights that sum to
-one over the modalities present. So an absent modality neither vetoes nor confirms, and one that
-says 0.5 knows nothing. A modality that is certain by rounding alone must not silence the others,
-hence the clamp.
+A logarithmic opinion pool (Genest and Zidek 1986): the log-odds of the modalities are added, each
+times its weight. The weights renormalise so that the strongest modality present weighs 1: so an
+absent modality neither vetoes nor confirms, one that says 0.5 (a reading within its limits) changes
+nothing, and two that agree are surer than either (decision 013). A modality that is certain by
+rounding alone must not silence the others, hence the clamp.
 """
 
 import math
@@ -54,10 +55,10 @@ def pool(present: Mapping[str, float], weights: Mapping[str, float]) -> Fused:
     Raises:
         KeyError: a modality has no weight.
     """
-    total = sum(weights[name] for name in sorted(present))
-    if not present or total <= 0.0:
+    strongest = max((weights[name] for name in present), default=0.0)
+    if strongest <= 0.0:
         return Fused(None, {})
-    used = {name: weights[name] / total for name in sorted(present)}
+    used = {name: weights[name] / strongest for name in sorted(present)}
     log_odds = sum(used[name] * _logit(present[name]) for name in used)
     return Fused(1.0 / (1.0 + math.exp(-log_odds)), used)
 
