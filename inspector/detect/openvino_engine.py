@@ -1,6 +1,7 @@
 """The CPU engine: OpenVINO, several inference requests in flight."""
 
 import ctypes
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,27 +23,53 @@ from inspector.types import Frame, FrameResult, ResultStatus
 
 
 class _Slot:
-    """One inference request and the sign that it is done.
+    """One inference request and what became of its last run."""
 
-    The callback is set once and never changed: OpenVINO still holds the request's lock when the
-    callback returns, and to replace it then is a deadlock with Python's global lock. It refers to
-    neither slot nor request, a circle through C++ that no garbage collector would find.
-    """
-
-    def __init__(self, request: Any, on_ready: Callable[[], None]) -> None:
+    def __init__(self, request: Any) -> None:
         self.request = request
-        self.done = done = threading.Event()
-
-        def completed(_user_data: None) -> None:  # on OpenVINO's thread
-            done.set()
-            on_ready()
-
-        request.set_callback(completed, None)
+        self.done = threading.Event()
+        self.failed = False
 
     def start(self, pixels: NetworkInput) -> None:
         self.done.clear()
         self.request.set_input_tensor(_share(pixels))
         self.request.start_async()
+
+    def wait(self) -> None:
+        """Block until the run is over. OpenVINO waits outside Python's lock."""
+        try:
+            self.request.wait()
+            self.failed = False
+        except RuntimeError:
+            self.failed = True
+        self.done.set()
+
+
+class _Waiter:
+    """The thread that waits for runs, in the order they were started, and tells of each.
+
+    Not OpenVINO's own callbacks: the last of their code takes Python's lock after the run counts
+    as over, and a driver that destroys the request just then, holding that lock, never returns.
+    """
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+        self._started: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="openvino-wait", daemon=True)
+        self._thread.start()
+
+    def watch(self, slot: _Slot) -> None:
+        self._started.put(slot)
+
+    def stop(self) -> None:
+        """Return when all that is watched is over and the thread has ended."""
+        self._started.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (slot := self._started.get()) is not None:
+            slot.wait()
+            self._on_ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +129,8 @@ class OpenVinoEngine:
         self._jobs: deque[_Job] = deque()
         self._next = 0
         self._closed = False
-        self._idle = [_Slot(request, on_ready) for request in requests]
+        self._idle = [_Slot(request) for request in requests]
+        self._waiter = _Waiter(on_ready)
 
     @property
     def manifest(self) -> Manifest:
@@ -127,6 +155,7 @@ class OpenVinoEngine:
         slot = self._idle.pop()
         self._jobs.append(_Job(ticket, frame, pixels, slot, started_ns))
         slot.start(pixels)
+        self._waiter.watch(slot)
         return ticket
 
     def collect(self) -> list[tuple[Ticket, FrameResult]]:
@@ -142,26 +171,20 @@ class OpenVinoEngine:
         if self._closed:
             return
         self._closed = True
-        for job in self._jobs:
-            if job.slot is not None:
-                job.slot.request.wait()
+        self._waiter.stop()
         self._jobs.clear()
         self._idle.clear()
         self._compiled = None
 
     def _result(self, job: _Job) -> FrameResult:
         status, decoded = ResultStatus.INVALID_FRAME, None
-        if job.slot is not None:
-            request = job.slot.request
-            try:
-                # Returns once the callback has ended; raises what inference raised.
-                request.wait()
-                score = float(request.get_tensor(SCORE).data)
-                score_map = request.get_tensor(SCORE_MAP).data
-                decoded = decode_anomaly_map(score, score_map, self._manifest)
-                status = ResultStatus.OK
-            except RuntimeError:
-                status = ResultStatus.ENGINE_ERROR
+        if job.slot is not None and job.slot.failed:
+            status = ResultStatus.ENGINE_ERROR
+        elif job.slot is not None:
+            score = float(job.slot.request.get_tensor(SCORE).data)
+            score_map = job.slot.request.get_tensor(SCORE_MAP).data
+            decoded = decode_anomaly_map(score, score_map, self._manifest)
+            status = ResultStatus.OK
         meta = job.frame.meta
         return FrameResult(
             camera_id=meta.camera_id,
