@@ -11,17 +11,21 @@ from inspector.camera.connect import connect
 from inspector.camera.connection import Connection, lost
 from inspector.camera.frame_ids import FrameIds
 from inspector.camera.frame_maker import FrameMaker
+from inspector.camera.frame_time import FrameTime
 from inspector.camera.frame_view import FrameView
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.gentl_system import acquire_system, release_system
 from inspector.camera.liveness import Liveness
+from inspector.camera.ptp_check import PtpCheck, PtpRegisters, ptp_registers
 from inspector.camera.settings import lock_parameters, read_value
 from inspector.camera.time_latch import TimeLatch
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config import CameraConfig, SfncValue
 from inspector.errors import DataError, DeviceError, InvariantError
 
-_EVENT_WAIT_MS = 100  # one wait in the producer; between two, signals and the watchdog have their turn
+# One wait in the producer. Its binding holds Python's lock all the while, so other threads, the
+# watch over the camera among them, have their turn only between two waits.
+_EVENT_WAIT_MS = 20
 _CONTROL_REGISTER = 0x0A00  # control channel privilege: every GigE Vision camera has it
 
 
@@ -61,6 +65,7 @@ class Camera:
         self.config = config
         self.statistics = CameraStatistics()
         self.time = CameraTime()
+        self.ptp = PtpCheck(self._ptp_registers, clock)
         self._clock = clock
         self._ids = FrameIds()
         self._system = acquire_system(config.producer)
@@ -123,8 +128,10 @@ class Camera:
                 tl_type=connection.tl_type,
                 own_producer=self._system.is_own,
                 ids=self._ids,
-                times=self.time,
-                observes_arrivals=self._latch is None,
+                arrivals=self.time if self._latch is None else None,
+                times=FrameTime(
+                    self.time, self.ptp, self._observe_time if self._latch else None, self._clock
+                ),
                 delivered_bits=self.config.delivered_bits,
                 clock=self._clock,
             )
@@ -225,11 +232,23 @@ class Camera:
         return FrameView(meta, pixels, lambda: stream.give_back(raw, session))
 
     def _observe_time(self) -> None:
-        if self._latch is not None:
-            try:
-                self.time.observe(*self._latch.observe())
-            except GENTL_ERRORS as error:
-                log.get().info("the camera's clock was not read", cause=reason(error))
+        if self._latch is None:
+            return
+        try:
+            reading = self._latch.observe()
+            self.time.observe(reading.device_ns, reading.host_ns, width_ns=reading.width_ns)
+            told = self.ptp.problem
+            self.ptp.observe(reading)
+        except GENTL_ERRORS as error:
+            log.get().info("the camera's clock was not read", cause=reason(error))
+            return
+        if self.ptp.problem != told:
+            log.get().info(
+                "PTP", camera_id=self.config.id, verified=self.ptp.verified, cause=self.ptp.problem
+            )
+
+    def _ptp_registers(self) -> PtpRegisters | None:
+        return ptp_registers(self._connected().node_map)
 
     # -- the camera itself -------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ and then small, hence the line under all points that lies closest to them is the
 the edge of the lower convex hull over the middle of the window (Moon, Skelly and Towsley 1999;
 Zhang, Liu and Xia 2002). A delay that every observation has cannot be told from a clock offset:
 the observer takes off what it knows of it (`slack_ns`, such as the exposure time).
+
+A reading of the camera's clock by command lies between question and answer: `width_ns` says how
+far apart these were. Then the middle is taken, and a clock that was stepped is found at once.
 """
 
 import itertools
@@ -17,12 +20,14 @@ from inspector.clock import NS_PER_MS, NS_PER_S
 _BUCKETS = 64  # of the window; each keeps its best observation
 _LEAST_BASELINE_NS = 5 * NS_PER_S  # over less, jitter would pass for drift
 _LATE_IN_A_ROW = 16  # this many observations far too late: the device clock jumped back
+_WANDER_NS = 200_000  # what temperature does to a quartz between two readings, and more
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
     device_ns: int
     host_ns: int
+    half_ns: int = 0  # how far off a two-sided observation may be
 
 
 class CameraTime:
@@ -52,6 +57,7 @@ class CameraTime:
         self._skew = 0.0
         self._anchor: _Point | None = None
         self._spread_ns = 0
+        self._half_ns = 0
         self._late = 0
         self._newest_ns = 0
 
@@ -65,10 +71,18 @@ class CameraTime:
         """How much faster the host's clock runs than the camera's."""
         return self._skew * 1e6
 
-    def observe(self, device_ns: int, host_ns: int, *, slack_ns: int = 0) -> None:
-        """Take one observation; `slack_ns` is the least delay that it is known to contain."""
-        point = _Point(device_ns, host_ns - slack_ns)
-        if self._anchor is not None and self._jumped(point):
+    def observe(
+        self, device_ns: int, host_ns: int, *, slack_ns: int = 0, width_ns: int | None = None
+    ) -> None:
+        """Take one observation; `slack_ns` is the least delay that it is known to contain.
+
+        With `width_ns` the delay is known to be at most that.
+        """
+        half_ns = 0 if width_ns is None else width_ns // 2
+        point = _Point(device_ns, host_ns - slack_ns - half_ns, half_ns)
+        if self._anchor is not None and (
+            self._stepped(point) if width_ns is not None else self._jumped(point)
+        ):
             self.jumps += 1
             self.reset()
         self._newest_ns = max(self._newest_ns, device_ns)
@@ -94,7 +108,11 @@ class CameraTime:
         if baseline >= _LEAST_BASELINE_NS:
             rate = min(rate, (self._spread_ns + 1) / baseline)
         nearest = min(abs(device_ns - point.device_ns) for point in self._points)
-        return self._spread_ns + round(nearest * rate) + 1
+        return self._spread_ns + self._half_ns + round(nearest * rate) + 1
+
+    def _stepped(self, point: _Point) -> bool:
+        off_ns = abs(point.host_ns - self.to_host(point.device_ns))
+        return off_ns > point.half_ns + self.uncertainty_ns(point.device_ns) + _WANDER_NS
 
     def _jumped(self, point: _Point) -> bool:
         device_ns = point.device_ns
@@ -154,6 +172,7 @@ class CameraTime:
         )
         delays = sorted(point.host_ns - self.to_host(point.device_ns) for point in points)
         self._spread_ns = max(delays[len(delays) // 2], 0)
+        self._half_ns = max(left.half_ns, right.half_ns, self._anchor.half_ns)
 
 
 def _turns_left(a: _Point, b: _Point, c: _Point) -> bool:

@@ -1,5 +1,6 @@
 """Finding the camera that the configuration means, and taking control of it, patiently."""
 
+import random
 import threading
 
 from inspector import log
@@ -56,7 +57,8 @@ def connect(system: GenTLSystem, config: CameraConfig, clock: Clock, wait_s: flo
             if str(error) != told:
                 told = str(error)
                 log.get().warning("waiting for the camera", camera_id=config.id, cause=told)
-        threading.Event().wait(min(pause_s, max(left_s, 0.0)))
+        # Jitter, so that the cameras of a switch that comes back are not all asked in step.
+        threading.Event().wait(min(pause_s * random.uniform(0.75, 1.25), max(left_s, 0.0)))
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 

@@ -9,6 +9,7 @@ from genicam import gentl
 from inspector.camera.camera_time import CameraTime
 from inspector.camera.exposure import facts_reader
 from inspector.camera.frame_ids import FrameIds
+from inspector.camera.frame_time import FrameTime
 from inspector.camera.gentl_errors import GENTL_ERRORS, reason
 from inspector.camera.pixel_format import PixelLayout, layout_of
 from inspector.camera.pixels import Pixels
@@ -24,8 +25,7 @@ _MISSING_PACKETS, _RECEIVED_NS = 1000, 1001  # BUFFER_INFO commands of our produ
 class FrameMaker:
     """One for each acquisition, made when it starts. Belongs to the camera's thread.
 
-    `observes_arrivals` feeds the arrival of frames to `times`, for cameras whose clock cannot be
-    read directly.
+    `arrivals` is fed with the arrival of frames, for cameras whose clock cannot be read directly.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class FrameMaker:
         tl_type: str,
         own_producer: bool,
         ids: FrameIds,
-        times: CameraTime,
-        observes_arrivals: bool,
+        arrivals: CameraTime | None,
+        times: FrameTime,
         delivered_bits: int,
         clock: Clock,
     ) -> None:
@@ -45,8 +45,8 @@ class FrameMaker:
         self._camera_id = camera_id
         self._own_producer = own_producer
         self._ids = ids
+        self._arrivals = arrivals
         self._times = times
-        self._observes_arrivals = observes_arrivals
         self._delivered_bits = delivered_bits
         self._clock = clock
         self._layout = layout_of(int(node_map.PixelFormat.get_int_value()), camera_id)
@@ -64,10 +64,11 @@ class FrameMaker:
         except _UNUSABLE as error:
             raise DataError(f"camera {self._camera_id}: unusable frame: {reason(error)}") from error
         exposure_ns = round(facts.exposure_us * 1000)
+        start_ns, off_ns = self._exposure_start(raw, received_ns, exposure_ns, complete=missing == 0)
         meta = FrameMeta(
             camera_id=self._camera_id,
             frame_id=self._ids.of(_optional(lambda: raw.frame_id)),
-            exposure_start_ns=self._exposure_start_ns(raw, received_ns, exposure_ns, missing == 0),
+            exposure_start_ns=start_ns,
             exposure_us=facts.exposure_us,
             received_ns=received_ns,
             width_px=width,
@@ -75,17 +76,21 @@ class FrameMaker:
             pixel_format=pixels.pixel_format,
             encoder_ticks=facts.encoder_ticks,
             missing_packets=missing,
+            clock_uncertainty_us=None if off_ns is None else off_ns / 1000,
         )
         return meta, pixels
 
-    def _exposure_start_ns(self, raw: Any, received_ns: int, exposure_ns: int, complete: bool) -> int:
+    def _exposure_start(
+        self, raw: Any, received_ns: int, exposure_ns: int, *, complete: bool
+    ) -> tuple[int, int | None]:
+        """Return when exposure began, and how far off that may be (None: not known)."""
         latest_ns = received_ns - exposure_ns
         stamp_ns = _optional(lambda: raw.timestamp_ns)
         if not stamp_ns:  # a camera without a clock says 0
-            return latest_ns
-        if complete and self._observes_arrivals:
-            self._times.observe(stamp_ns, received_ns, slack_ns=exposure_ns)
-        return min(latest_ns, self._times.to_host(stamp_ns)) if self._times.ready else latest_ns
+            return latest_ns, None
+        if complete and self._arrivals is not None:
+            self._arrivals.observe(stamp_ns, received_ns, slack_ns=exposure_ns)
+        return self._times.start_of(stamp_ns, latest_ns)
 
     def _geometry(self, raw: Any) -> tuple[PixelLayout, int, int, int]:
         """The frame's own, or what is set for one that does not tell (its leader was lost)."""

@@ -6,6 +6,7 @@ is read back, because cameras round and some accept a write without taking it.
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,14 +18,33 @@ from inspector.errors import ConfigError, DeviceError
 
 _READABLE = (genapi.EAccessMode.RO, genapi.EAccessMode.RW)
 _WRITABLE = (genapi.EAccessMode.WO, genapi.EAccessMode.RW)
+# Commands that would pull the rug from under what follows.
+_NOT_FROM_A_FILE = {
+    "AcquisitionStart": "frames are started when the camera is ready, leave it out",
+    "AcquisitionStop": "frames are started and stopped for you, leave it out",
+    "DeviceReset": "it would restart the camera and forget the settings, leave it out",
+    "TriggerSoftware": "a trigger belongs into the running program, leave it out",
+}
+_INDEXED = re.compile(r"(\w+)\[(\w+)\]")
 _ROUNDING = 0.01  # a camera's steps of exposure or gain; anything coarser is a different value
 
 
 def apply_settings(node_map: Any, settings: Mapping[str, SfncValue], camera_id: str) -> dict[str, SfncValue]:
-    """Write all settings; return what the camera has then. Raises ConfigError or DeviceError."""
+    """Write all settings; return what the camera has then. Raises ConfigError or DeviceError.
+
+    A name may say which one of a selected feature it means: `TriggerMode[FrameStart]` sets
+    TriggerSelector first.
+    """
+    _check_selectors(node_map, settings, camera_id)
     applied: dict[str, SfncValue] = {}
     for name, value in settings.items():
         try:
+            if (indexed := _INDEXED.fullmatch(name)) is not None:
+                feature, entry = indexed.groups()
+                selector = _selector_of(node_map, feature, name, camera_id)
+                _apply(node_map, selector, entry, camera_id)
+                applied[name] = _apply(node_map, feature, value, camera_id)
+                continue
             applied[name] = _apply(node_map, name, value, camera_id)
         except gentl.IoException as error:
             raise DeviceError(f"camera {camera_id}: lost while setting {name}") from error
@@ -33,6 +53,32 @@ def apply_settings(node_map: Any, settings: Mapping[str, SfncValue], camera_id: 
                 f"camera {camera_id}: {name} cannot be set to {value!r}: {reason(error)}"
             ) from error
     return applied
+
+
+def _selector_of(node_map: Any, feature: str, name: str, camera_id: str) -> str:
+    """Return what selects a feature: TriggerSelector of TriggerMode."""
+    node = getattr(node_map, feature, None) if feature[:1].isupper() else None
+    selectors = [] if node is None or not hasattr(node, "node") else list(node.node.selecting_features)
+    if len(selectors) != 1:
+        names = ", ".join(each.node.name for each in selectors) or "no feature"
+        raise ConfigError(f"camera {camera_id}: {name} is wrong: {names} selects {feature}, one is needed")
+    return str(selectors[0].node.name)
+
+
+def _check_selectors(node_map: Any, settings: Mapping[str, SfncValue], camera_id: str) -> None:
+    """A selector chooses which feature the lines after it set, so it must stand before them."""
+    names = list(settings)
+    for place, name in enumerate(names):
+        node = getattr(node_map, name, None) if name[:1].isupper() else None
+        if node is None or not hasattr(node, "node"):
+            continue
+        for feature in node.node.selected_features:
+            selected = feature.node.name
+            if selected in names[:place]:
+                raise ConfigError(
+                    f"camera {camera_id}: {name} stands after {selected}, which it chooses: "
+                    f"put {name} before {selected}"
+                )
 
 
 def find_node(node_map: Any, name: str) -> Any | None:
@@ -77,6 +123,8 @@ def _apply(node_map: Any, name: str, value: SfncValue, camera_id: str) -> SfncVa
     if isinstance(node, genapi.ICommand):
         if value is not True:
             raise wrong("this is a command, the only value is true")
+        if name in _NOT_FROM_A_FILE:
+            raise wrong(_NOT_FROM_A_FILE[name])
         node.execute()
         return True
     checked = _check(node, value, wrong)
@@ -99,17 +147,29 @@ def _check(node: Any, value: SfncValue, wrong: Callable[[str], ConfigError]) -> 
             raise wrong(f"allowed is {node.min} to {node.max}{step}")
         return value
     if isinstance(node, genapi.IFloat):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise wrong(f"give a number from {node.min:g} to {node.max:g}")
-        if not node.min <= value <= node.max:
-            unit = f" {node.unit}" if node.unit else ""
-            raise wrong(f"allowed is {node.min:g} to {node.max:g}{unit}")
-        return float(value)
+        return _check_float(node, value, wrong)
     if isinstance(node, genapi.IString):
         if not isinstance(value, str):
             raise wrong("give a text")
         return value
     raise wrong("features of this kind cannot be set from a file")
+
+
+def _check_float(node: Any, value: SfncValue, wrong: Callable[[str], ConfigError]) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise wrong(f"give a number from {node.min:g} to {node.max:g}")
+    if not node.min <= value <= node.max:
+        unit = f" {node.unit}" if node.unit else ""
+        raise wrong(f"allowed is {node.min:g} to {node.max:g}{unit}")
+    if node.has_inc() and node.inc > 0:
+        steps = (value - node.min) / node.inc
+        if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-6):
+            near = node.min + math.floor(steps) * node.inc, node.min + math.ceil(steps) * node.inc
+            raise wrong(
+                f"allowed are steps of {node.inc:g} from {node.min:g}; "
+                f"near it are {near[0]:g} and {near[1]:g}"
+            )
+    return float(value)
 
 
 def _check_choice(node: Any, value: SfncValue, wrong: Callable[[str], ConfigError]) -> str:

@@ -1,5 +1,6 @@
 """Reads the camera's clock together with ours, which a frame's arrival cannot do as well."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from inspector.camera.settings import find_node
@@ -11,6 +12,15 @@ _NAMES = (
     ("TimestampLatch", "TimestampLatchValue", None),
     ("GevTimestampControlLatch", "GevTimestampValue", "GevTimestampTickFrequency"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The camera's clock showed `device_ns` at most `width_ns` before the host's `host_ns`."""
+
+    device_ns: int
+    host_ns: int
+    width_ns: int
 
 
 class TimeLatch:
@@ -38,9 +48,11 @@ class TimeLatch:
         """Tell whether it is time to look again."""
         return self._clock.now_ns() >= self._next_ns
 
-    def observe(self) -> tuple[int, int]:
-        """Return camera time and a host time that is at most one round trip later, in ns."""
+    def observe(self) -> Reading:
+        """Read the camera's clock."""
+        asked_ns = self._clock.now_ns()
         self._command.execute()
-        latched_ns = self._clock.now_ns()
-        self._next_ns = latched_ns + _PERIOD_NS
-        return int(self._value.value) * NS_PER_S // self._ticks_per_s, latched_ns
+        answered_ns = self._clock.now_ns()
+        self._next_ns = answered_ns + _PERIOD_NS
+        device_ns = int(self._value.value) * NS_PER_S // self._ticks_per_s
+        return Reading(device_ns, answered_ns, answered_ns - asked_ns)

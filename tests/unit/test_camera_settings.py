@@ -18,7 +18,14 @@ XML = """<?xml version="1.0" encoding="utf-8"?>
  xmlns="http://www.genicam.org/GenApi/Version_1_1">
 <Category Name="Root"><pFeature>Width</pFeature><pFeature>ExposureTime</pFeature>
 <pFeature>TriggerMode</pFeature><pFeature>ChunkModeActive</pFeature><pFeature>DeviceTemperature</pFeature>
-<pFeature>OffsetX</pFeature></Category>
+<pFeature>OffsetX</pFeature><pFeature>TriggerSelector</pFeature><pFeature>Gain</pFeature>
+<pFeature>AcquisitionStart</pFeature><pFeature>UserSetLoad</pFeature></Category>
+<Enumeration Name="TriggerSelector"><EnumEntry Name="FrameStart"><Value>0</Value></EnumEntry>
+<EnumEntry Name="LineStart"><Value>1</Value></EnumEntry><Value>0</Value>
+<pSelected>TriggerMode</pSelected></Enumeration>
+<Float Name="Gain"><Value>0</Value><Min>0</Min><Max>24</Max><Inc>0.1</Inc><Unit>dB</Unit></Float>
+<Command Name="AcquisitionStart"><Value>0</Value><CommandValue>1</CommandValue></Command>
+<Command Name="UserSetLoad"><Value>0</Value><CommandValue>1</CommandValue></Command>
 <Integer Name="Width"><Value>640</Value><Min>16</Min><Max>1280</Max><Inc>4</Inc></Integer>
 <Integer Name="OffsetX"><pIsAvailable>Never</pIsAvailable><Value>0</Value></Integer>
 <Integer Name="Never"><Value>0</Value></Integer>
@@ -64,6 +71,9 @@ def test_a_bare_on_of_yaml_is_understood(nodes: Any, bare: bool, meant: str) -> 
         ("Width", True, "give a whole number"),
         ("ExposureTime", 5.0, "allowed is 10 to 1e+06 us"),
         ("ExposureTime", float("nan"), "give a number from 10"),
+        ("Gain", 0.25, "allowed are steps of 0.1 from 0; near it are 0.2 and 0.3"),
+        ("AcquisitionStart", True, "leave it out"),
+        ("UserSetLoad", 1, "the only value is true"),
         ("ExposureTime", "long", "give a number from 10"),
         ("TriggerMode", "Maybe", "allowed is Off, On"),
         ("TriggerMode", 1, "allowed is Off, On"),
@@ -96,3 +106,29 @@ def test_any_value_is_taken_or_refused_in_words(nodes: Any, name: str, value: Sf
     except ConfigError as error:
         told = str(error)
     assert told == "" or f"cam1: {name} = " in told
+
+
+def test_steps_of_a_float_are_taken(nodes: Any) -> None:
+    assert apply_settings(nodes, {"Gain": 0.3, "UserSetLoad": True}, "cam1")["Gain"] == pytest.approx(0.3)
+
+
+def test_a_selector_must_stand_before_what_it_selects(nodes: Any) -> None:
+    right: dict[str, SfncValue] = {"TriggerSelector": "FrameStart", "TriggerMode": "On"}
+    assert apply_settings(nodes, right, "cam1") == right
+    with pytest.raises(ConfigError, match="put TriggerSelector before TriggerMode") as caught:
+        apply_settings(nodes, dict(reversed(right.items())), "cam1")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_may_say_which_one_it_means(nodes: Any) -> None:
+    apply_settings(nodes, {"TriggerMode[LineStart]": "Off", "TriggerMode[FrameStart]": "On"}, "cam1")
+    assert read_value(nodes, "TriggerSelector") == "FrameStart"
+    assert read_value(nodes, "TriggerMode") == "On"
+    for name, told in (
+        ("TriggerMode[Never]", "TriggerSelector = 'Never' is wrong: allowed is FrameStart, LineStart"),
+        ("Width[FrameStart]", "no feature selects Width"),
+        ("Nonesuch[FrameStart]", "no feature selects Nonesuch"),
+    ):
+        with pytest.raises(ConfigError, match="cam1") as caught:
+            apply_settings(nodes, {name: "On"}, "cam1")
+        assert told in str(caught.value)
