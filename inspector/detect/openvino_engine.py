@@ -48,8 +48,8 @@ class _Slot:
 class _Waiter:
     """The thread that waits for runs, in the order they were started, and tells of each.
 
-    Not OpenVINO's own callbacks: the last of their code takes Python's lock after the run counts
-    as over, and a driver that destroys the request just then, holding that lock, never returns.
+    Not OpenVINO's own callbacks: with them, destroying a request soon after its run was seen to
+    hang (docs/decisions/004), most likely on Python's lock, which the callback's thread needs.
     """
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
