@@ -9,6 +9,7 @@ from inspector.camera.commands import app as camera_app
 from inspector.detect.commands import teach
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
+from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.store.commands import replay, sessions
 
@@ -26,6 +27,10 @@ app.command()(check)
 app.command()(teach)
 app.command()(replay)
 app.command()(sessions)
+# Here and not in the camera package, which does not know the store.
+camera_app.command("record", epilog="Example: inspector camera record camera_configs/demo.yaml -n 100")(
+    camera_record
+)
 app.add_typer(camera_app, name="camera")
 app.add_typer(models_app, name="models")
 

@@ -100,6 +100,11 @@ class Camera:
         """The camera's feature map (GenApi). Raises DeviceError when there is no camera."""
         return self._connected().node_map
 
+    @property
+    def address(self) -> str:
+        """The camera's IPv4 address, "" where its producer does not tell. Raises DeviceError."""
+        return self._connected().found.address
+
     def reconnect(self, *, wait_s: float) -> None:
         """Let go of the camera and open it anew. Frame ids go on; raises as `open_camera` does."""
         if self._closed:

@@ -1,5 +1,7 @@
 """The `inspector camera` commands: which cameras there are, and what they see."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,9 @@ from rich.table import Table
 from inspector import log
 from inspector.camera.acquisition import Camera, open_camera
 from inspector.camera.discover import list_cameras
+from inspector.camera.doctor import diagnose
+from inspector.camera.examine import Level
+from inspector.camera.features import feature_tree
 from inspector.camera.found_camera import Access
 from inspector.camera.pixels import Image
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
@@ -88,6 +93,59 @@ def camera_grab(
             "lost: raise net.core.rmem_max, use MTU 9000, see example_gige_mono.yaml",
             err=True,
         )
+
+
+@app.command(
+    "describe", epilog="Example: inspector camera describe camera_configs/demo.yaml --filter Trigger"
+)
+def camera_describe(
+    config: Annotated[Path, typer.Argument(help="The camera file; its settings are applied first.")],
+    only: Annotated[str, typer.Option("--filter", help="Only names that contain this.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for another program.")] = False,
+) -> None:
+    """Print what a camera can be set to: names, values, ranges, units."""
+    log.configure("camera", human=True)
+    with open_camera(load_yaml(config, CameraConfig), SystemClock(), wait_s=_OPEN_S) as camera:
+        features = feature_tree(camera.features)
+    shown = [feature for feature in features if only.lower() in feature.name.lower()]
+    if not shown:
+        raise ConfigError(f"--filter {only}: the camera has no such feature")
+    if as_json:
+        typer.echo(json.dumps([asdict(feature) for feature in shown], indent=2))
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("FEATURE", "VALUE", "UNIT", "ALLOWED", "ACCESS"):
+        table.add_column(heading, overflow="fold")
+    category = ""
+    for feature in shown:
+        if feature.category != category:
+            category = feature.category
+            table.add_row(f"[bold]{category}[/bold]")
+        value = "" if feature.value is None else str(feature.value)
+        table.add_row(f"  {feature.name}", value, feature.unit, feature.allowed, feature.access)
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+@app.command("doctor", epilog="Example: inspector camera doctor camera_configs/demo.yaml")
+def camera_doctor(
+    config: Annotated[Path, typer.Argument(help="The camera file.")],
+    try_s: Annotated[float, typer.Option(min=0.1, help="How long to take frames.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for another program.")] = False,
+) -> None:
+    """Say what stands between a camera and this computer, and the command that mends it.
+
+    Exit status: 0 nothing, 1 something is wrong, 2 the camera file is.
+    """
+    log.configure("camera", human=True)
+    findings = diagnose(load_yaml(config, CameraConfig), SystemClock(), try_s=try_s)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    for finding in () if as_json else findings:
+        typer.echo(f"{finding.level:<6} {finding.check}: {finding.text}")
+        if finding.remedy:
+            typer.echo(f"{'':<6} {finding.remedy}")
+    if any(finding.level is Level.WRONG for finding in findings):
+        raise typer.Exit(1)
 
 
 def _grab_one(camera: Camera, to: Path, timeout_s: float, software_trigger: bool) -> str:

@@ -1,5 +1,6 @@
 """`inspector camera` as a user types it, on a virtual camera."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 from cameras import CameraProcess, build_producer, virtual_camera
+
+from inspector.store.reader import SessionReader
 
 INSPECTOR = Path(sys.executable).parent / "inspector"
 
@@ -65,3 +68,33 @@ def test_a_wrong_setting_is_one_line_and_status_2(camera: CameraProcess, tmp_pat
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: camera cam1: ExposureTime = 5.0 is wrong: allowed is 10 to 1e+06")
+
+
+def test_describe_prints_the_feature_tree(camera: CameraProcess, tmp_path: Path) -> None:
+    file = camera_file(tmp_path, camera, "Width: 320")
+    done = run("describe", file)
+    assert done.returncode == 0, done.stderr
+    row = next(line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["Width"])
+    assert row[1:3] == ["320", "px"]
+    done = run("describe", file, "--json", "--filter", "ExposureTime")
+    feature = next(each for each in json.loads(done.stdout) if each["name"] == "ExposureTime")
+    assert (feature["minimum"], feature["unit"], feature["access"]) == (10.0, "us", "read, write")
+    assert run("describe", file, "--filter", "Nonesuch").returncode == 2
+
+
+def test_record_writes_a_session(camera: CameraProcess, tmp_path: Path) -> None:
+    file = camera_file(tmp_path, camera, "Width: 640", "TriggerMode: Off")
+    done = run("record", file, "-n", "5", "--to", str(tmp_path / "sessions"))
+    assert done.returncode == 0, done.stderr
+    [session] = (tmp_path / "sessions").iterdir()
+    assert f"{session}: 5 frames, 0 of them incomplete, 0 never came" in done.stdout.replace("\n", "")
+    frames = list(SessionReader(session).frames())
+    assert [frame.meta.frame_id for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].image.shape == (480, 640)
+
+
+def test_record_of_nothing_says_why(camera: CameraProcess, tmp_path: Path) -> None:
+    file = camera_file(tmp_path, camera, "TriggerSource: Line1", "TriggerMode: On")
+    done = run("record", file, "--seconds", "0.3", "--to", str(tmp_path))
+    assert done.returncode == 1
+    assert "waits for a trigger" in done.stderr
