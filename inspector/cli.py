@@ -6,7 +6,7 @@ import typer
 
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
-from inspector.detect.commands import teach
+from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.services.camera_record import camera_record
@@ -24,7 +24,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(run)
 app.command()(check)
-app.command()(teach)
+app.command(epilog=TEACH_EPILOG)(teach)
 app.command()(replay)
 app.command()(sessions)
 # Here and not in the camera package, which does not know the store.
