@@ -89,6 +89,27 @@ class Opened:
         assert register
         return int(register[1], 16)
 
+    def stream_register(self, name: str) -> int:
+        """Find a feature's register in the description of our own data stream module."""
+        url = self.gentl.text("GCGetPortURL", self.stream, typed=False)
+        place = re.match(r"(?i)local:([^;]+);([0-9a-f]+);([0-9a-f]+)", url)
+        assert place
+        data, size = ctypes.create_string_buffer(int(place[3], 16)), c_size_t(int(place[3], 16))
+        self.gentl.ok("GCReadPort", self.stream, c_uint64(int(place[2], 16)), data, byref(size))
+        register = re.search(rf'Name="{name}Reg".*?<Address>(0x[0-9A-Fa-f]+)', data.raw.decode(), re.DOTALL)
+        assert register, name
+        return int(register[1], 16)
+
+    def stream_feature(self, name: str) -> int:
+        value, size = c_uint64(), c_size_t(8)
+        register = c_uint64(self.stream_register(name))
+        self.gentl.ok("GCReadPort", self.stream, register, byref(value), byref(size))
+        return value.value
+
+    def set_stream_feature(self, name: str, value: int) -> None:
+        register, size = c_uint64(self.stream_register(name)), c_size_t(8)
+        self.gentl.ok("GCWritePort", self.stream, register, byref(c_uint64(value)), byref(size))
+
     def write(self, address: int, value: int) -> int:
         data, size = value.to_bytes(4, "big"), c_size_t(4)
         return self.gentl.call("GCWritePort", self.remote, c_uint64(address), data, byref(size))

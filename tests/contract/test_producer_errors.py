@@ -89,7 +89,7 @@ ERRORS: list[Row] = [
     ("DSGetBufferInfoStacked", lambda at: (at.stream, at.stream, None, c_size_t(1)), INVALID_PARAMETER),
     ("GCRegisterEvent", lambda at: (at.stream, 1, None), INVALID_PARAMETER),
     ("EventGetData", lambda at: (at.event, None, size(16), c_uint64(0)), INVALID_PARAMETER),
-    ("EventGetDataInfo", lambda at: (at.event, None, c_size_t(16), 0, None, ROOM, size(8)), INVALID_PARAMETER),
+    ("EventGetDataInfo", lambda at: (at.event, None, c_size_t(16), 0, None, ROOM, None), INVALID_PARAMETER),
     ("GCReadPort", lambda at: (at.remote, c_uint64(0), None, size(4)), INVALID_PARAMETER),
     ("GCReadPort", lambda at: (at.remote, c_uint64(0), ROOM, None), INVALID_PARAMETER),
     ("GCWritePort", lambda at: (at.remote, c_uint64(0), None, size(4)), INVALID_PARAMETER),
@@ -148,7 +148,7 @@ ERRORS: list[Row] = [
     ("DSGetInfo", lambda at: (at.stream, 99, None, None, size(0)), NOT_IMPLEMENTED),
     ("DSGetInfo", lambda at: (at.stream, 7, None, None, size(0)), NOT_AVAILABLE),
     ("DSGetNumFlows", lambda at: (at.stream, byref(c_uint32())), NOT_IMPLEMENTED),
-    ("DSAnnounceCompositeBuffer", lambda at: (at.stream, c_size_t(1), None, None, None, handle()), NOT_IMPLEMENTED),
+    ("DSAnnounceCompositeBuffer", lambda at: (at.stream, *[None] * 5), NOT_IMPLEMENTED),
 ]  # fmt: skip
 
 

@@ -148,9 +148,18 @@ typedef struct {
     uint64_t packet_size, socket_buffer;
 } StreamCounters;
 
+/* See pause.c. Aravis' stream thread alone uses it. */
+typedef struct {
+    int64_t begun_ns, took_ns[16];
+    unsigned next, open;
+    bool alone;                   /* no other frame was open meanwhile */
+    int64_t percent;
+} Pause;
+
 /* Taken at the next start. */
 typedef struct {
-    int64_t socket_buffer, packet_resend, frame_retention_us, packet_size, negotiate, packet_socket;
+    int64_t socket_buffer, packet_resend, frame_retention_us, packet_size, negotiate, packet_socket,
+        pause_percent;
 } StreamSettings;
 
 struct Stream {
@@ -167,6 +176,7 @@ struct Stream {
     uint64_t remaining;
     StreamCounters counters;
     StreamSettings settings;
+    Pause pause;
     struct {                      /* as of the frame before */
         uint64_t missing, underruns, frame_id, without_leader;
     } last;
@@ -192,6 +202,9 @@ void stream_close(Stream *stream);
 void release_later(void *gobject); /* on a thread of its own: it may wait for a dead camera */
 void stream_refresh(Stream *stream);
 void stream_settings_default(StreamSettings *settings);
+void pause_begin(Pause *pause, const StreamSettings *settings, uint64_t socket_buffer, size_t payload);
+void pause_in_frame(Pause *pause);
+void pause_after_frame(Pause *pause);
 void frame_append(Stream *stream, Buffer *buffer); /* the stream is locked */
 void frame_take(Stream *stream, ArvBuffer *frame, uint64_t now);
 void buffer_queue(Stream *stream, Buffer *buffer); /* the stream is locked */

@@ -20,8 +20,10 @@ static Buffer *ready_take(Stream *stream) {
 /* On Aravis' stream thread, which ends before the stream does. */
 static void on_stream(void *context, int type, ArvBuffer *frame) {
     (void)frame; /* taken from the queue, with those that Aravis puts there without telling */
-    if (type != ARV_STREAM_CALLBACK_BUFFER_DONE) return;
     Stream *stream = context;
+    if (type == ARV_STREAM_CALLBACK_START_BUFFER) pause_in_frame(&stream->pause);
+    if (type != ARV_STREAM_CALLBACK_BUFFER_DONE) return;
+    pause_after_frame(&stream->pause);
     uint64_t now = (uint64_t)monotonic_ns();
     device_of(stream)->alive_ns = (int64_t)now;
     pthread_mutex_lock(&stream->mutex);
@@ -84,6 +86,7 @@ static bool protect(Stream *stream, ArvStream *created, const StreamSettings *se
      * rest of that frame has overrun it already. */
     stream->counters.socket_buffer = (uint64_t)guard_socket_buffer(stream->guard, (int)settings->socket_buffer);
     if (safe) guard_drain(stream->guard);
+    pause_begin(&stream->pause, settings, stream->counters.socket_buffer, least);
     return safe;
 }
 

@@ -66,6 +66,8 @@ static const struct {
       FEATURE_INTEGER, 0, 65532}, SET(packet_size), "INSPECTOR_GEV_PACKET_SIZE"},
     {{"StreamPacketSizeNegotiate", "Look for the largest packet that passes; taken at the start.", FEATURE_INTEGER, 0, 1},
      SET(negotiate), "INSPECTOR_GEV_PACKET_SIZE_NEGOTIATE"},
+    {{"StreamReceivePausePercent", "Part of a frame's transfer time to sleep through, to take packets in batches.",
+      FEATURE_INTEGER, 0, 90}, SET(pause_percent), "INSPECTOR_GEV_RECEIVE_PAUSE_PERCENT"},
     {{"StreamPacketSocketEnable", "Receive on a packet socket, unfiltered; taken at the start.", FEATURE_INTEGER, 0, 1},
      SET(packet_socket), "INSPECTOR_GEV_PACKET_SOCKET"},
 };
@@ -115,7 +117,7 @@ int32_t stream_feature_write(Stream *stream, size_t index, int64_t value) {
 /* What the environment says, as far as it makes sense. */
 void stream_settings_default(StreamSettings *settings) {
     *settings = (StreamSettings){.socket_buffer = SOCKET_BUFFER_SIZE, .packet_resend = 1,
-                                 .frame_retention_us = FRAME_RETENTION_US, .negotiate = 1};
+                                 .frame_retention_us = FRAME_RETENTION_US, .negotiate = 1, .pause_percent = 70};
     for (size_t index = 0; index < COUNT; index++) {
         const char *text = TABLE[index].variable ? getenv(TABLE[index].variable) : NULL;
         char *end = NULL;

@@ -1,0 +1,359 @@
+"""How many frames a second our GenTL producer takes, at what cost; prints a table of medians.
+
+    python tests/bench/bench_acquisition.py [--seconds 2] [--runs 5] [--only veth|loopback] [--quick]
+
+1280x1024 Mono8 from the virtual camera and from Aravis' fake camera, received by our producer (called
+through its C interface) and by arv-camera-test-0.8. As root each side gets a network namespace, with a
+veth pair between them: as it is, and as a link of 1 Gbit/s (tc tbf on the camera's side). Otherwise
+loopback. Both sides share this machine's cores, so unpaced rates are those of the two together.
+
+Columns: complete frames/s; frames incomplete or lost; CPU of the receiving process and of the camera's, in
+% of a core;
+from the kernel's time stamp of the trailer packet to the frame in the caller's hands, us, median and
+99th percentile (needs root; "-" without).
+"""
+
+import argparse
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from ctypes import byref, c_size_t, c_uint8, c_uint64, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cameras import FAKE_CAMERA, CameraProcess, build_producer
+from gentl_calls import OK, Gentl, Opened
+
+from line_sim.camera import PatternSource, VirtualCamera, VirtualCameraConfig
+
+WIDTH, HEIGHT = 1280, 1024
+BUFFERS = 24
+WARM_UP_S = 0.3
+VETH = ("inspector-bench-camera", "inspector-bench-host")
+CAMERA_ADDRESS = {"veth": "10.254.77.1", "loopback": "127.0.0.251"}
+# Registers of Aravis' fake camera; 20 us is faster than it can send.
+FAKE_SET_UP = {0x0100: WIDTH, 0x0104: HEIGHT, 0x0138: 20, 0x0120: 1}
+FAKE_START = 0x0124
+TEST_TOOL = "arv-camera-test-0.8"
+_SO_TIMESTAMPNS, _ETH_P_IP, _SO_ATTACH_FILTER = 35, 0x0800, 26
+_ROW = "{:9} {:9} {:29} {:>6} {:>8} {:>5} {:>6} {:>7} {:>11}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    network: str
+    link: str
+    source: str
+    receiver: str
+    packet_size: int
+
+
+# -- receiving ---------------------------------------------------------------------------------------
+
+
+class TrailerTimes(threading.Thread):
+    """The kernel's arrival time of each trailer packet, by block id. Needs CAP_NET_RAW."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(daemon=True)
+        self.at_ns: dict[int, int] = {}
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IP))
+        (address,) = struct.unpack("!I", socket.inet_aton(source))
+        # IPv4 from the camera, UDP, GVSP format "trailer" (byte 4 of the payload, header of 20 bytes).
+        program = [(0x20, 0, 0, 12), (0x15, 0, 3, address), (0x30, 0, 0, 32), (0x15, 0, 1, 2)]
+        program += [(0x06, 0, 0, 64), (0x06, 0, 0, 0)]
+        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+        self.socket.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_FILTER,
+            struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code)),
+        )
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def run(self) -> None:
+        while True:
+            data, ancillary, _flags, _address = self.socket.recvmsg(64, 64)
+            seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+            self.at_ns[struct.unpack_from("!H", data, 30)[0]] = seconds * 10**9 + nanoseconds
+
+
+def receive(address: str, source: str, packet_size: int, seconds: float) -> dict[str, float]:
+    """Stream for `seconds` with our producer, called in this process."""
+    os.environ["INSPECTOR_GEV_ADDRESSES"] = address
+    os.environ["INSPECTOR_GEV_PACKET_SIZE"] = str(packet_size)
+    os.environ["INSPECTOR_GEV_PACKET_SIZE_NEGOTIATE"] = "0"
+    gentl = Gentl(build_producer())
+    gentl.ok("GCInitLib")
+    at = Opened(gentl, CameraProcess([], address, ""))
+    set_up = FAKE_SET_UP if source == "arv-fake" else {}
+    for register, value in set_up.items():
+        assert at.write(register, value) == OK
+    memory = ctypes.create_string_buffer(BUFFERS * WIDTH * HEIGHT)
+    for index in range(BUFFERS):
+        block = ctypes.addressof(memory) + index * WIDTH * HEIGHT
+        buffer = gentl.handle("DSAnnounceBuffer", at.stream, c_void_p(block), c_size_t(WIDTH * HEIGHT), None)
+        gentl.ok("DSQueueBuffer", at.stream, buffer)
+    times = None
+    with contextlib.suppress(PermissionError):
+        times = TrailerTimes(address)
+        times.start()
+    start = FAKE_START if source == "arv-fake" else at.feature_address("AcquisitionStart")
+    gentl.ok("DSStartAcquisition", at.stream, 0, c_uint64(2**64 - 1))
+    assert at.write(start, 1) == OK
+    result = _count(gentl, at, times, seconds)
+    gentl.ok("DSStopAcquisition", at.stream, 1)
+    at.close()
+    return result
+
+
+def _count(gentl: Gentl, at: Opened, times: TrailerTimes | None, seconds: float) -> dict[str, float]:
+    data, size, flag = (c_void_p * 2)(), c_size_t(16), c_uint8()
+    frame_id = c_uint64()
+    complete = incomplete = 0
+    ids: list[int] = []
+    taken: list[tuple[int, int]] = []
+    library = gentl.library
+    warm = time.monotonic() + WARM_UP_S
+    begun, cpu, ends = 0.0, 0.0, warm + seconds
+    while (now := time.monotonic()) < ends:
+        if library.EventGetData(at.event, data, byref(size), c_uint64(200)) != OK:
+            continue
+        arrived = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        buffer = c_void_p(data[0])
+        one, eight = c_size_t(1), c_size_t(8)
+        library.DSGetBufferInfo(at.stream, buffer, 7, None, byref(flag), byref(one))
+        library.DSGetBufferInfo(at.stream, buffer, 16, None, byref(frame_id), byref(eight))
+        library.DSQueueBuffer(at.stream, buffer)
+        if not begun:
+            if now >= warm:
+                begun, cpu = time.monotonic(), time.process_time()
+            continue
+        complete += not flag.value
+        incomplete += flag.value
+        if not flag.value:
+            ids.append(frame_id.value)
+            taken.append((frame_id.value, arrived))
+    took, cpu = time.monotonic() - begun, time.process_time() - cpu
+    lost = sum((new - old) % 0xFFFF - 1 for old, new in itertools.pairwise(ids)) - incomplete
+    at_ns = times.at_ns if times else {}
+    latency = sorted((arrived - at_ns[block]) / 1000 for block, arrived in taken if block in at_ns)
+    return {
+        "fps": complete / took,
+        "bad": incomplete + max(0, lost),
+        "cpu": 100 * cpu / took,
+        "p50": statistics.median(latency) if latency else -1,
+        "p99": latency[int(0.99 * len(latency))] if latency else -1,
+    }
+
+
+def receive_with_aravis(address: str, source: str, packet_size: int, seconds: float) -> dict[str, float]:
+    """Stream for `seconds` with Aravis' own test program. It has no address option, only names."""
+    name = "Aravis-Fake-BENCH" if source == "arv-fake" else "inspector-BENCH"
+    command = [TEST_TOOL, "--name", name if source != "arv-fake" else address, "--auto"]
+    command += ["--duration", str(round(seconds)), "--gv-packet-size", str(packet_size), "--no-packet-socket"]
+    command += ["--packet-size-adjustment", "never", "--width", str(WIDTH), "--height", str(HEIGHT)]
+    command += ["--frequency", "2000", "--exposure", "10"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = {key: int(value) for key, value in re.findall(r"^(n_\w+)\s*= (\d+)$", done.stdout, re.MULTILINE)}
+    if not found:
+        return {"fps": -1, "bad": -1, "cpu": -1, "p50": -1, "p99": -1}
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    bad = found["n_failures"] + found["n_missing_frames"]
+    fps = found["n_completed_buffers"] / round(seconds)
+    return {"fps": fps, "bad": bad, "cpu": 100 * cpu / seconds, "p50": -1, "p99": -1}
+
+
+# -- cameras and networks ------------------------------------------------------------------------------
+
+
+def run_camera(address: str, packet_size: int) -> None:
+    """Be the virtual camera until the standard input ends."""
+    config = VirtualCameraConfig(
+        address=address,
+        serial="BENCH",
+        width=WIDTH,
+        height=HEIGHT,
+        frame_rate_hz=2000.0,
+        exposure_us=10.0,
+        packet_size=packet_size,
+        link_mbit_per_s=None,
+    )
+    with VirtualCamera(config, PatternSource()):
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
+def inside(network: str, side: int) -> list[str]:
+    return ["ip", "netns", "exec", VETH[side]] if network == "veth" else []
+
+
+@contextlib.contextmanager
+def camera(case: Case) -> Iterator[psutil.Process]:
+    address = CAMERA_ADDRESS[case.network]
+    command = [sys.executable, __file__, "--camera", address, "--packet-size", str(case.packet_size)]
+    if case.source == "arv-fake":
+        command = [FAKE_CAMERA, "-i", address, "-s", "BENCH"]
+    process = subprocess.Popen(
+        inside(case.network, 0) + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    if case.source == "virtual":
+        process.stdout.readline()
+    else:
+        time.sleep(0.7)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def set_link(link: str, packet_size: int) -> None:
+    for side, device in ((0, "camera"), (1, "host")):
+        run = ["ip", "netns", "exec", VETH[side]]
+        subprocess.run([*run, "ip", "link", "set", device, "mtu", str(packet_size)], check=True)
+    tc = ["ip", "netns", "exec", VETH[0], "tc", "qdisc"]
+    subprocess.run([*tc, "del", "dev", "camera", "root"], stderr=subprocess.DEVNULL, check=False)
+    if link == "1 Gbit/s":
+        # The packets must not be joined on their way out: a "packet" of 64 KiB passes no 16 KiB bucket.
+        shape = ["tbf", "rate", "1gbit", "burst", "16kb", "latency", "200ms"]
+        subprocess.run([*tc, "add", "dev", "camera", "root", *shape], check=True)
+
+
+@contextlib.contextmanager
+def namespaces() -> Iterator[None]:
+    """A camera's side and a host's side with a veth pair between. Needs root."""
+    try:
+        for name in VETH:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+        (camera_side, host_side) = VETH
+        pair = f"ip link add camera netns {camera_side} type veth peer name host netns {host_side}"
+        subprocess.run(pair.split(), check=True)
+        for name, device, address in ((camera_side, "camera", 1), (host_side, "host", 2)):
+            run = ["ip", "netns", "exec", name, "ip"]
+            subprocess.run([*run, "address", "add", f"10.254.77.{address}/24", "dev", device], check=True)
+            for each in ("lo", device):
+                subprocess.run([*run, "link", "set", each, "up"], check=True)
+        yield
+    finally:
+        for name in VETH:
+            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+
+
+def measure(case: Case, seconds: float) -> dict[str, float]:
+    if case.network == "veth":
+        set_link(case.link, case.packet_size)
+    address = CAMERA_ADDRESS[case.network]
+    with camera(case) as sender:
+        before = sum(sender.cpu_times()[:2])
+        command = [sys.executable, __file__, "--receive", address, "--source", case.source]
+        command += [
+            "--packet-size",
+            str(case.packet_size),
+            "--seconds",
+            str(seconds),
+            "--with",
+            case.receiver,
+        ]
+        done = subprocess.run(
+            inside(case.network, 1) + command, capture_output=True, text=True, timeout=90, check=False
+        )
+        spent = sum(sender.cpu_times()[:2]) - before
+    if done.returncode != 0:
+        sys.exit(f"{case}: {done.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    result["sender"] = 100 * spent / (seconds + WARM_UP_S)
+    return result
+
+
+def cases(networks: list[str], quick: bool) -> Iterator[Case]:
+    sources = ["virtual"] + (["arv-fake"] if shutil.which(FAKE_CAMERA) and not quick else [])
+    receivers = ["ours"] + ([TEST_TOOL] if shutil.which(TEST_TOOL) and not quick else [])
+    for network in networks:
+        links = ["1 Gbit/s", "unpaced"] if network == "veth" else ["unpaced"]
+        for link, size, source, receiver in itertools.product(links, (1500, 9000), sources, receivers):
+            # Aravis' fake camera takes an interface's own address only, which may have a camera.
+            if network == "veth" or source == "virtual":
+                yield Case(network, link, source, receiver, size)
+
+
+def table(arguments: argparse.Namespace) -> None:
+    may = os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("tc") is not None
+    networks = [arguments.only] if arguments.only else ["veth"] if may else ["loopback"]
+    heads = (
+        "network",
+        "link",
+        "camera > receiver",
+        "packet",
+        "frames/s",
+        "bad",
+        "CPU %",
+        "sender",
+        "us 50/99%",
+    )
+    print(_ROW.format(*heads))
+    with namespaces() if "veth" in networks else contextlib.nullcontext():
+        for case in cases(networks, arguments.quick):
+            runs = [measure(case, arguments.seconds) for _ in range(arguments.runs)]
+            middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            latency = f"{middle['p50']:.0f}/{middle['p99']:.0f}" if middle["p50"] >= 0 else "-"
+            pair = f"{case.source}>{case.receiver}"
+            cells = (f"{middle['fps']:.1f}", f"{middle['bad']:.0f}", f"{middle['cpu']:.1f}")
+            print(
+                _ROW.format(
+                    case.network,
+                    case.link,
+                    pair,
+                    case.packet_size,
+                    *cells,
+                    f"{middle['sender']:.0f}",
+                    latency,
+                ),
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", choices=("veth", "loopback"))
+    parser.add_argument("--quick", action="store_true", help="the virtual camera and our producer only")
+    parser.add_argument("--camera", help=argparse.SUPPRESS)
+    parser.add_argument("--receive", help=argparse.SUPPRESS)
+    parser.add_argument("--source", help=argparse.SUPPRESS)
+    parser.add_argument("--with", dest="receiver", default="ours", help=argparse.SUPPRESS)
+    parser.add_argument("--packet-size", type=int, default=1500, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.camera:
+        run_camera(arguments.camera, arguments.packet_size)
+    elif arguments.receive:
+        call = receive if arguments.receiver == "ours" else receive_with_aravis
+        result = call(arguments.receive, arguments.source, arguments.packet_size, arguments.seconds)
+        print(json.dumps(result))
+    else:
+        build_producer()
+        table(arguments)
+
+
+if __name__ == "__main__":
+    main()
