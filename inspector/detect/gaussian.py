@@ -39,16 +39,22 @@ class GaussianScorer:
         whitening = np.linalg.cholesky(np.linalg.inv(covariance)) / np.sqrt(depth)
         return GaussianScorer(mean.astype(np.float32), whitening.astype(np.float16))
 
+    def residuals(self, features: F32) -> F32:
+        """Whitened residuals (N, rows, columns, D) over sqrt(D): 1 is a usual length."""
+        count, rows, columns, depth = features.shape
+        whitening = self.whitening.astype(np.float32)
+        result = np.empty((count, rows * columns, depth), dtype=np.float32)
+        for index, image in enumerate(features.reshape(count, rows * columns, depth)):
+            result[index] = np.matmul((image - self.mean)[:, None], whitening)[:, 0]
+        return result.reshape(features.shape)
+
     def maps(self, features: F32) -> F32:
         """Scores of each cell, (N, rows, columns): Mahalanobis distance over sqrt(D)."""
-        count, rows, columns, depth = features.shape
-        cells = features.reshape(count, rows * columns, 1, depth) - self.mean[:, None]
-        whitening = self.whitening.astype(np.float32)
-        distances = [np.linalg.norm(np.matmul(image, whitening)[:, 0], axis=1) for image in cells]
-        return np.stack(distances).reshape(count, rows, columns).astype(np.float32)
+        distances = [np.linalg.norm(self.residuals(image[None])[0], axis=-1) for image in features]
+        return np.stack(distances).astype(np.float32)
 
-    def add_to(self, graph: GraphBuilder, projected: str) -> str:
-        """The same as `maps`, on (1, D, rows, columns) inside the graph. Returns P scores."""
+    def add_residuals(self, graph: GraphBuilder, projected: str) -> str:
+        """The same as `residuals`, on (1, D, rows, columns) inside the graph. Returns (P, D)."""
         cells, depth = self.mean.shape
         value = graph.add("Reshape", projected, graph.integers(depth, cells))
         value = graph.add("Transpose", value, perm=[1, 0])
@@ -56,4 +62,9 @@ class GaussianScorer:
         value = graph.add("Reshape", value, graph.integers(cells, 1, depth))
         whitening = graph.add("Cast", graph.constant(self.whitening), to=1)
         value = graph.add("MatMul", value, whitening)
-        return graph.add("ReduceL2", value, axes=[2], keepdims=0)
+        return graph.add("Reshape", value, graph.integers(cells, depth))
+
+    def add_to(self, graph: GraphBuilder, projected: str) -> str:
+        """The same as `maps`, on (1, D, rows, columns) inside the graph. Returns P scores."""
+        residuals = self.add_residuals(graph, projected)
+        return graph.add("ReduceL2", residuals, axes=[1], keepdims=0)

@@ -2,17 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import cv2
 import msgspec
 import numpy as np
 
-from inspector.detect.bank import BankScorer
 from inspector.detect.calibration import (
     Floats,
     fit_good_only,
@@ -21,8 +19,8 @@ from inspector.detect.calibration import (
 )
 from inspector.detect.evaluate import auroc, error_rates
 from inspector.detect.features import Projection, Trunk, extract
-from inspector.detect.gaussian import GaussianScorer
 from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
+from inspector.detect.held_out import Method, Progress, Scorer, blur_kernel, fit_and_check
 from inspector.detect.images import common_layout, list_images, read_image
 from inspector.detect.manifest import (
     MANIFEST_NAME,
@@ -33,20 +31,19 @@ from inspector.detect.manifest import (
     dump_manifest,
     file_sha256,
 )
+from inspector.detect.synthetic import Image, Synthetic, spoil_all
 from inspector.errors import ConfigError
-
-Method = Literal["gaussian", "bank"]
-Scorer = GaussianScorer | BankScorer
-Progress = Callable[[str, int, int], None]
-"""(what is being done, how much is done, of how much)."""
 
 FEWEST_IMAGES: Final = 5
 MOST_IMAGES: Final = 500
 DEPTH: Final = 32  # principal axes kept of 64 features
 BLUR_SIGMA: Final = {"gaussian": 0.0, "bank": 1.0}  # cells
+_DISCRIMINATOR_BLUR: Final = 0.7
+FEWEST_TO_SPOIL: Final = 10  # with fewer good images the Gaussian stands alone
+_SYNTHETIC: Final = 200  # synthetic images, or one for each good one where those are more
+_MOST_COPIES: Final = 10
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
 _SIZE_STEP: Final = 16
-_FOLDS: Final = 10
 _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
 _ONNX_NAME: Final = "model.onnx"
 
@@ -87,9 +84,9 @@ def teach(
 ) -> Taught:
     """Learn good parts and write models_dir/NAME atomically, in place of an older one.
 
-    Scores for the calibration are held out: good images are scored by a model that has not seen
-    them (10 folds of neighbours in path order, since neighbours in time look alike), defects by
-    each of these models, on average. Raises ConfigError for images or options that will not do.
+    With the method gaussian, images with made-up defects teach it which residuals matter
+    (synthetic.py, discriminator.py). The calibration rests on held-out scores
+    (held_out.fit_and_check). Raises ConfigError for images or options that will not do.
     """
     good = list_images(good_dir)
     if not FEWEST_IMAGES <= len(good) <= MOST_IMAGES:
@@ -113,16 +110,19 @@ def teach(
     good_features = read(good, "Reading good parts", projection)
     defect_features = read(defects, "Reading defects", projection) if defects else good_features[:0]
 
-    blur = blur_kernel(BLUR_SIGMA[options.method])
-    good_scores, defect_scores = held_out_scores(
-        options.method, good_features, defect_features, blur, progress
+    synthetic = None
+    if options.method == "gaussian" and len(good) >= FEWEST_TO_SPOIL:
+        synthetic = _synthetic(trunk, good, projection, threads=options.threads, progress=progress)
+    blur = blur_kernel(BLUR_SIGMA[options.method] if synthetic is None else _DISCRIMINATOR_BLUR)
+    fitted = fit_and_check(
+        options.method, good_features, defect_features, synthetic, blur=blur, progress=progress
     )
+    good_scores, defect_scores = fitted.good_scores, fitted.defect_scores
     if defects:
         calibration = fit_with_defects(good_scores, defect_scores)
     else:
         calibration = fit_good_only(good_scores, options.false_reject_rate)
     progress("Writing the model", 0, 1)
-    scorer = fit_scorer(options.method, good_features)
     manifest = _manifest(
         trunk,
         options,
@@ -132,7 +132,7 @@ def teach(
         defects=len(defects),
     )
     folder = models_dir / options.name
-    manifest = _write(folder, build_model(trunk, projection, scorer, blur), manifest)
+    manifest = _write(folder, build_model(trunk, projection, fitted.scorer, blur), manifest)
     progress("Writing the model", 1, 1)
     return Taught(folder, manifest, good_scores, defect_scores)
 
@@ -144,45 +144,6 @@ def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
         max(_SIZE_STEP * 2, round(width_px * scale / _SIZE_STEP) * _SIZE_STEP),
         max(_SIZE_STEP * 2, round(height_px * scale / _SIZE_STEP) * _SIZE_STEP),
     )
-
-
-def fit_scorer(method: Method, features: F32) -> Scorer:
-    """Fit to features of good images, (N, rows, columns, D)."""
-    return GaussianScorer.fit(features) if method == "gaussian" else BankScorer.fit(features)
-
-
-def held_out_scores(
-    method: Method, good: F32, defect: F32, blur: F32, progress: Progress
-) -> tuple[Floats, Floats]:
-    """Image scores of good images by models without them, and of defects on average of those."""
-    good_scores = np.zeros(len(good))
-    defect_scores = []
-    parts = np.array_split(np.arange(len(good)), min(_FOLDS, len(good)))
-    for done, part in enumerate(parts):
-        progress("Checking on held-out parts", done, len(parts))
-        scorer = fit_scorer(method, np.delete(good, part, axis=0))
-        good_scores[part] = score_images(scorer, good[part], blur)
-        defect_scores.append(score_images(scorer, defect, blur))
-    progress("Checking on held-out parts", len(parts), len(parts))
-    return good_scores, np.mean(defect_scores, axis=0)
-
-
-def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
-    """What the graph's score output gives, from projected features (N, rows, columns, D)."""
-    if not len(features):
-        return np.zeros(0)
-    maps = scorer.maps(features)
-    if blur.shape[0] > 1:
-        maps = np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])
-    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
-
-
-def blur_kernel(sigma: float) -> F32:
-    """A normalised Gaussian kernel, 5 x 5; 1 x 1 for a sigma of 0."""
-    if sigma == 0:
-        return np.ones((1, 1), dtype=np.float32)
-    line = np.exp(-0.5 * (np.arange(-2, 3) / sigma) ** 2)
-    return np.asarray(np.outer(line, line) / line.sum() ** 2, dtype=np.float32)
 
 
 def build_model(trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32) -> bytes:
@@ -211,6 +172,26 @@ def _features(
         progress(what, len(paths), len(paths))
 
     return np.stack(list(extract(trunk, images(), threads=threads, projection=projection)))
+
+
+def _synthetic(
+    trunk: Trunk, paths: Sequence[Path], projection: Projection, *, threads: int, progress: Progress
+) -> Synthetic:
+    copies = max(1, min(_MOST_COPIES, _SYNTHETIC // len(paths)))
+    total = copies * len(paths)
+    changes: list[F32] = []
+
+    def images() -> Iterator[Image]:
+        what = "Making up defects"
+        good = (read_image(path, trunk.layout) for path in paths)
+        for image, change in spoil_all(good, copies, (trunk.rows, trunk.columns)):
+            progress(what, len(changes), total)
+            changes.append(change)
+            yield image
+        progress(what, total, total)
+
+    features = np.stack(list(extract(trunk, images(), threads=threads, projection=projection)))
+    return Synthetic(features, np.arange(len(paths)).repeat(copies), np.stack(changes))
 
 
 def _metrics(good: Floats, defect: Floats, calibration: Calibration) -> dict[str, float]:

@@ -25,9 +25,10 @@ from inspector.config import DetectorConfig
 from inspector.detect.commands import find_backbone
 from inspector.detect.engine import Engine
 from inspector.detect.evaluate import auroc, error_rates
+from inspector.detect.held_out import Method
 from inspector.detect.images import list_images, read_image
 from inspector.detect.load import load_detector
-from inspector.detect.teach import Method, TeachOptions, teach
+from inspector.detect.teach import TeachOptions, teach
 from inspector.types import Frame, FrameMeta, FrameResult
 
 POSITION = slice(-18, -7)  # 01_200828110014_277500_315_crop_2: the position's two numbers
