@@ -35,6 +35,8 @@ def configure(service: str, *, human: bool = False) -> None:
 
 
 def get() -> structlog.typing.FilteringBoundLogger:
-    """Return the process' logger."""
+    """Return the process' logger. Without `configure` it writes readable lines to standard error."""
+    if not structlog.is_configured():
+        configure("inspector", human=True)
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger

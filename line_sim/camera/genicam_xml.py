@@ -47,7 +47,7 @@ def description(table: FeatureTable, *, vendor: str, model: str) -> bytes:
     for other in dict.fromkeys(feature.port for feature in table.features):
         if other is not None:
             port = Xml.SubElement(root, "Port", {"Name": other.name})
-            _text(port, other.tag, f"{other.number:X}")
+            _text(port, other.tag, f"{other.number:04X}")  # hexadecimal, whole bytes
     Xml.indent(root)
     content: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
