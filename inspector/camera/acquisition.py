@@ -9,6 +9,7 @@ from inspector.camera.buffer_stream import BufferStream
 from inspector.camera.camera_time import CameraTime
 from inspector.camera.connect import connect
 from inspector.camera.connection import Connection, lost
+from inspector.camera.exposure import longest_period_ms
 from inspector.camera.frame_ids import FrameIds
 from inspector.camera.frame_maker import FrameMaker
 from inspector.camera.frame_time import FrameTime
@@ -26,6 +27,7 @@ from inspector.errors import DataError, DeviceError, InvariantError
 # One wait in the producer. Its binding holds Python's lock all the while, so other threads, the
 # watch over the camera among them, have their turn only between two waits.
 _EVENT_WAIT_MS = 20
+_PERIODS = 3  # without a frame, and a camera that runs freely is not well
 _CONTROL_REGISTER = 0x0A00  # control channel privilege: every GigE Vision camera has it
 
 
@@ -76,6 +78,7 @@ class Camera:
         self._maker: FrameMaker | None = None
         self._running = False
         self._free_running = False
+        self._patience_ms = float(config.frame_timeout_ms)
         self._quiet_since_ns = 0
         self._lost = ""
 
@@ -104,6 +107,11 @@ class Camera:
     def address(self) -> str:
         """The camera's IPv4 address, "" where its producer does not tell. Raises DeviceError."""
         return self._connected().found.address
+
+    @property
+    def clock_jumps(self) -> int:
+        """How often the camera's clock was stepped."""
+        return self.time.jumps
 
     def reconnect(self, *, wait_s: float) -> None:
         """Let go of the camera and open it anew. Frame ids go on; raises as `open_camera` does."""
@@ -141,6 +149,7 @@ class Camera:
                 clock=self._clock,
             )
             self._free_running = read_value(nodes, "TriggerMode") != "On"
+            self._patience_ms = max(self.config.frame_timeout_ms, _PERIODS * longest_period_ms(nodes))
             size = stream.payload_size or int(nodes.PayloadSize.value)
             stream.start(self.config.buffers, size)
             self._running = True
@@ -265,7 +274,7 @@ class Camera:
     def _check_alive(self) -> None:
         problem = self._liveness.problem if self._liveness is not None else ""
         quiet_ms = (self._clock.now_ns() - self._quiet_since_ns) // NS_PER_MS
-        if not problem and self._free_running and quiet_ms > self.config.frame_timeout_ms:
+        if not problem and self._free_running and quiet_ms > self._patience_ms:
             problem = f"it runs freely, but no frame came for {quiet_ms} ms"
         if problem:
             self._lost = problem

@@ -17,6 +17,18 @@ class FrameFacts:
     encoder_ticks: int | None
 
 
+def longest_period_ms(node_map: Any) -> float:
+    """Return how long a free-running camera may need for a frame, as it is set; 0 if it does not tell."""
+    enabled = read_value(node_map, "AcquisitionFrameRateEnable") is not False
+    rates = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs") if enabled else ()
+    values = [read_value(node_map, name) for name in (*rates, "ResultingFrameRate")]
+    periods = [1000 / each for each in values if isinstance(each, int | float) and each > 0]
+    exposure_us = read_value(node_map, "ExposureTime")
+    if isinstance(exposure_us, int | float):
+        periods.append(exposure_us / 1000)
+    return max(periods, default=0.0)
+
+
 class FactsReader(Protocol):
     def __call__(self, raw: Any, *, complete: bool) -> FrameFacts: ...
 

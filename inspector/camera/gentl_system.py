@@ -24,6 +24,7 @@ OWN_PRODUCER = Path(__file__).parent / "producer" / "inspector_gev.cti"
 _OWN_VENDOR = "inspector"
 _IP_ADDRESS, _MAC_ADDRESS = 1000, 1001  # DEVICE_INFO commands of our producer
 _SCAN_MS = 1000
+_MOST_ADDRESSES = 16  # our producer takes no more; an interface that is open already stays
 _ACCESS = {1: Access.FREE, 2: Access.FREE, 3: Access.UNREACHABLE, 4: Access.IN_USE}
 _ACCESS |= {5: Access.OURS, 6: Access.OURS}
 
@@ -121,7 +122,8 @@ class GenTLSystem:
     def _update_interfaces(self, addresses: list[str]) -> None:
         if addresses:
             known = [each for each in os.environ.get(ADDRESSES_VARIABLE, "").split(",") if each]
-            os.environ[ADDRESSES_VARIABLE] = ",".join(dict.fromkeys(known + addresses))
+            newest_first = list(dict.fromkeys(addresses + known))
+            os.environ[ADDRESSES_VARIABLE] = ",".join(newest_first[:_MOST_ADDRESSES])
         self._system.update_interface_info_list(_SCAN_MS)
         for info in self._system.interface_info_list:
             if info.id_ not in self._interfaces:

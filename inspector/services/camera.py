@@ -52,6 +52,7 @@ class CameraService:
         counters["frames_invalid"] = statistics.invalid
         counters["missing_packets"] = statistics.missing_packets
         counters["reconnects"] = statistics.reconnects
+        counters["clock_jumps"] = self._camera.clock_jumps
         self._context.degraded = ""
 
 

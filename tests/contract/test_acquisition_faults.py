@@ -105,6 +105,26 @@ def test_a_camera_that_restarts_again_and_again_is_back_each_time(device: Camera
             assert camera.statistics.reconnects == count
 
 
+def test_a_slow_camera_is_not_taken_for_a_dead_one(device: CameraProcess) -> None:
+    settings: dict[str, SfncValue] = {"AcquisitionFrameRateEnable": True, "AcquisitionFrameRate": 2.0}
+    config = config_of(device, **settings).model_copy(update={"frame_timeout_ms": 50})
+    with open_camera(config, CLOCK) as camera:
+        camera.start()
+        take(camera, 3)
+
+
+def test_a_camera_that_answers_but_sends_nothing_is_lost(device: CameraProcess) -> None:
+    with open_camera(config_of(device, **RUNNING), CLOCK) as camera:
+        camera.start()
+        take(camera, 2)
+        camera.execute("AcquisitionStop")  # as if its sensor had died
+        with pytest.raises(DeviceError, match="no frame came for"):
+            take(camera, 100)
+        camera.reconnect(wait_s=3)
+        camera.start()
+        take(camera, 2)
+
+
 def test_looking_for_cameras_leaves_open_ones_alone(device: CameraProcess) -> None:
     """harvesters' update destroys every acquirer that is open."""
     with open_camera(config_of(device, **RUNNING), CLOCK) as camera:
@@ -152,3 +172,11 @@ def test_deep_and_coloured_formats_arrive_as_the_plain_one(device: CameraProcess
     assert images[0].std() > 0
     if name != "RGB8":
         assert np.abs(images[0].astype(int) - images[1]).max() <= 1
+
+
+def test_a_camera_is_found_behind_any_number_of_addresses(
+    device: CameraProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSPECTOR_GEV_ADDRESSES", ",".join(f"127.1.1.{last}" for last in range(1, 40)))
+    with open_camera(config_of(device), CLOCK) as camera:
+        assert camera.address == device.address

@@ -33,7 +33,7 @@ from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.faults import FaultKnobs
 from line_sim.camera.pattern_source import PatternSource
 config = VirtualCameraConfig(
-    address=sys.argv[1], serial="TIME", width=64, height=48, clock_drift_ppm=100.0
+    address=sys.argv[1], serial=sys.argv[2], width=64, height=48, clock_drift_ppm=100.0
 )
 with VirtualCamera(config, PatternSource()) as camera:
     print("ready", flush=True)
@@ -45,9 +45,9 @@ with VirtualCamera(config, PatternSource()) as camera:
 class Device:
     """A camera in another process that does what it is told."""
 
-    def __init__(self) -> None:
-        self.address = free_address()
-        command = [sys.executable, "-c", DEVICE, self.address]
+    def __init__(self, serial: str = "TIME") -> None:
+        self.address, self.serial = free_address(), serial
+        command = [sys.executable, "-c", DEVICE, self.address, serial]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._answer()
 
@@ -78,7 +78,7 @@ def device() -> Iterator[Device]:
 def config_of(device: Device, **more: SfncValue) -> CameraConfig:
     return CameraConfig(
         id="cam1",
-        select=CameraSelector(serial="TIME"),
+        select=CameraSelector(serial=device.serial),
         interface_address=device.address,
         settings={**more, **TRIGGERED},
     )
@@ -186,3 +186,25 @@ def test_ptp_is_used_when_it_is_true_and_left_when_it_lies(device: Device) -> No
         assert camera.read("PtpStatus") == "Slave"
         known = [assert_true_or_said(*frame_at(device, camera)) for _ in range(5)]
         assert known[-1]
+
+
+def test_two_cameras_with_clocks_of_their_own_agree_on_each_part(device: Device) -> None:
+    """Both by time and by the count of triggers, also after one of them lost a part's frame."""
+    other = Device("OTHER")
+    other.tell("camera.clock.jump(7_000_000_000)")
+    try:
+        with open_camera(config_of(device), CLOCK) as first, open_camera(config_of(other), CLOCK) as second:
+            first.start()
+            second.start()
+            for part in range(20):
+                at_ns = CLOCK.now_ns() + 10 * NS_PER_MS
+                device.tell(f"camera.pulse_line('Line1', at_ns={at_ns})")
+                other.tell(f"camera.pulse_line('Line1', at_ns={at_ns})")
+                views = [camera.fetch(3000) for camera in (first, second)]
+                for view in views:
+                    assert view is not None
+                    with view:
+                        assert assert_true_or_said(at_ns, view)
+                        assert view.meta.frame_id == part
+    finally:
+        other.kill()
