@@ -16,10 +16,10 @@ from inspector.detect.gaussian import GaussianScorer
 from inspector.detect.graph import F32, GraphBuilder
 from inspector.detect.synthetic import CHANGED, UNCHANGED
 
-WEIGHT: Final = 0.175  # of a logit, against the Mahalanobis distance over sqrt(D)
+WEIGHT: Final = 0.14  # of a logit, against the Mahalanobis distance over sqrt(D)
 FLOOR: Final = -6.0  # logits below are all as good; it also keeps scores positive
 _HIDDEN: Final = 64
-_EPOCHS: Final = 12
+_EPOCHS: Final = 20
 _BATCH: Final = 2048
 _RATE: Final = 2e-3  # of Adam (Kingma and Ba, 2015); falls along a half cosine
 _DECAY: Final = 1e-4

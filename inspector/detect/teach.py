@@ -40,7 +40,8 @@ DEPTH: Final = 32  # principal axes kept of 64 features
 BLUR_SIGMA: Final = {"gaussian": 0.0, "bank": 1.0}  # cells
 _DISCRIMINATOR_BLUR: Final = 0.7
 FEWEST_TO_SPOIL: Final = 10  # with fewer good images the Gaussian stands alone
-_SYNTHETIC: Final = 200  # synthetic images, or one for each good one where those are more
+_SYNTHETIC: Final = 200  # synthetic images, or two for each good one where those are more
+_FEWEST_COPIES: Final = 2
 _MOST_COPIES: Final = 10
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
 _SIZE_STEP: Final = 16
@@ -177,7 +178,7 @@ def _features(
 def _synthetic(
     trunk: Trunk, paths: Sequence[Path], projection: Projection, *, threads: int, progress: Progress
 ) -> Synthetic:
-    copies = max(1, min(_MOST_COPIES, _SYNTHETIC // len(paths)))
+    copies = max(_FEWEST_COPIES, min(_MOST_COPIES, _SYNTHETIC // len(paths)))
     total = copies * len(paths)
     changes: list[F32] = []
 
