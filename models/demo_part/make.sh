@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes models/demo_part: 500 parts of 100 line seeds, the good ones to learn from, the defective
-# ones to set the limit. About 3 minutes. Run from the root of the repository.
+# ones to set the limit. About 4 minutes. Run from the root of the repository.
 set -eu
 images=build/demo_part
 rm -rf "$images"
