@@ -125,6 +125,14 @@ class Subscriber(Generic[M]):
                 raise InvariantError(text) from error
 
 
+def _receive(port: Any) -> Any:
+    """Take the next frame, or None. Holding more frames than the bus lends is a defect of the reader."""
+    try:
+        return port.receive()
+    except iox.ReceiveError as error:
+        raise InvariantError(f"this reader holds too many frames: {error}") from error
+
+
 def _pixels_address(payload: int) -> int:
     """First page boundary after the header. Mappings start on a page, so all processes agree on it."""
     return (payload + _PAGE + _PAGE - 1) // _PAGE * _PAGE
@@ -190,7 +198,7 @@ class FrameSubscriber:
 
     def drain(self) -> Iterator[Frame]:
         """Yield the frames that wait. Each holds its place in shared memory until it is let go."""
-        while (sample := self._port.receive()) is not None:
+        while (sample := _receive(self._port)) is not None:
             head = ctypes.string_at(sample.payload_ptr, _PAGE)
             seq, length, size_bytes = _FRAME_HEADER.unpack_from(head)
             self._gaps.seen(str(sample.header.publisher_id), seq)

@@ -31,12 +31,3 @@ class SystemClock:
 
     def utc_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_REALTIME)
-
-
-def utc_to_monotonic_ns(utc_ns: int, clock: Clock) -> int:
-    """Map a UTC time stamp of another device to this host's monotonic time.
-
-    Assumes that the device's UTC and ours agree (NTP or PTP); the error of that agreement
-    goes one to one into the result.
-    """
-    return utc_ns - clock.utc_ns() + clock.now_ns()

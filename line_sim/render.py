@@ -58,22 +58,26 @@ class Picture:
 
 
 class Renderer:
-    """Makes pictures of parts. Building one takes about half a second (textures).
+    """Makes pictures of parts. Building one takes about a second (textures).
 
-    `size_px` is (width, height). `render` may be called from one thread at a time.
+    `seed` varies the parts: pose, marks, defects, light, noise. The line itself (its belt, its lathe, its
+    lamp) is the same whatever the seed, as on a real line, where a model is taught on the line that it
+    inspects; another `line` is another machine. `size_px` is (width, height). `render` may be called
+    from one thread at a time.
     """
 
-    def __init__(self, seed: int, size_px: tuple[int, int] = DEFAULT_SIZE_PX) -> None:
+    def __init__(self, seed: int, size_px: tuple[int, int] = DEFAULT_SIZE_PX, *, line: int = 1) -> None:
         if min(size_px) < 96:
             raise ValueError(f"size_px {size_px} is too small for a part: at least 96 x 96")
         self._seed = seed
         self._width, self._height = size_px
         radius = 0.40 * min(size_px)
-        self._flanges = [make_flange(seed, v, radius) for v in range(VARIANTS)]
+        self._line = line
+        self._flanges = [make_flange(line, v, radius) for v in range(VARIANTS)]
         self._shadow = make_shadow(self._flanges[0], _SHADOW_MARGIN_PX)
-        self._belt = make_belt(seed, *size_px)
+        self._belt = make_belt(line, *size_px)
         self._light = make_light(*size_px)
-        self._noise = make_noise(seed, *size_px)
+        self._noise = make_noise(line, *size_px)
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -144,6 +148,6 @@ class Renderer:
 
     def _lamp(self, part_number: int, pose: np.random.Generator) -> float:
         """Gain of the lamp at this part: a slow drift of +-2 % and a flicker of about 1 %."""
-        phase = stream_rng(self._seed, Stream.LAYER, 3000).uniform(0, 2 * np.pi)
+        phase = stream_rng(self._line, Stream.LAYER, 3000).uniform(0, 2 * np.pi)
         drift = 0.02 * np.sin(2 * np.pi * part_number / _DRIFT_PERIOD_PARTS + phase)
         return float(1 + drift + np.clip(pose.normal(0, 0.01), -0.03, 0.03))

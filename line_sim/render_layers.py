@@ -17,7 +17,7 @@ from line_sim.parts import Stream, stream_rng
 FloatImage = npt.NDArray[np.float32]
 
 LIGHT_DIRECTION_RAD: Final = np.deg2rad(-130.0)  # from the upper left; image y points down
-VARIANTS: Final = 6  # different faces; enough that no two neighbours on the belt look alike
+VARIANTS: Final = 16  # different faces; enough that no two neighbours on the belt look alike
 
 # The flange's drawing, in units of its outer radius.
 BORE_RADIUS: Final = 0.30

@@ -64,7 +64,8 @@ class PrivateBroker:
             time.sleep(0.02)
         process.kill()
         process.wait()
-        raise ConfigError(f"mosquitto did not start: see {self._log.name}")
+        said = " ".join(Path(self._log.name).read_text(errors="replace").split())
+        raise ConfigError(f"mosquitto did not start: {said or 'it said nothing'}")
 
 
 def _as_nobody_special() -> list[str]:

@@ -49,10 +49,14 @@ def demo(
       inspector demo --scenario folder --images photos --teach photos/train_good
     """
     # Imported here, so that the other commands start quickly.
+    from inspector.explain.weights import is_path, known  # noqa: PLC0415
     from inspector.services.demo import DemoOptions, run_demo  # noqa: PLC0415
     from inspector.services.demo_teach import taught  # noqa: PLC0415
     from inspector.services.demo_view import DemoView  # noqa: PLC0415
 
+    model_name = _LLM.get(llm, llm)
+    if model_name != "none" and not is_path(model_name):
+        known(model_name)  # a name that nobody knows is the user's mistake
     if teach is not None:
         if model is not None:
             raise ConfigError("--model and --teach: give one of them")
@@ -63,7 +67,7 @@ def demo(
         scenario=scenario,
         images=images,
         fast=fast,
-        llm=_LLM.get(llm, llm),
+        llm=model_name,
         model=model,
         sessions=sessions,
         broker=host_and_port(broker) if broker is not None else None,

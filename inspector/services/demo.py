@@ -63,7 +63,7 @@ def run_demo(options: DemoOptions, view: DemoView) -> tuple[dict[str, Any], bool
             result = demo.run()
         keep_logs = False
         return result
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ConfigError):
         keep_logs = False
         raise
     finally:
@@ -102,10 +102,11 @@ class _Demo:
 
     def __exit__(self, *_: object) -> None:
         with self._interrupt.shield():
-            if self._line is not None:
-                self._line.stop()
+            # The services first: a camera that vanishes before them would hold up their ending.
             if self._supervisor is not None:
                 self._supervisor.stop()
+            if self._line is not None:
+                self._line.stop()
             if self._broker is not None:
                 self._broker.stop()
 
@@ -141,7 +142,6 @@ class _Demo:
 
     def _start(self) -> None:
         options = self._options
-        self._view.status("starting the broker, the simulated line and the services")
         if options.broker is None:
             with self._interrupt.shield():
                 self._broker = PrivateBroker(self._folder)
@@ -152,6 +152,7 @@ class _Demo:
         choices = DemoChoices(host, port, address, options.sessions, options.llm, options.model)
         site_file = write_site(self._folder, choices)
         site = load_site(site_file)
+        self._view.status("starting the simulated line and the services")
         deadline_ms = site.site.decision.deadline_ms
         with self._interrupt.shield():
             self._line = _Line(options, f"{host}:{port}", address, site.site.base_topic, deadline_ms)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from inspector.detect.manifest import load_manifest
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, ModelError
 
 _CAMERA_FORMAT = {"Mono8": "Mono8", "RGB8": "BayerRG8"}
 _GVCP_PORT = 3956  # GigE Vision, section 14: the one port that every camera listens on
@@ -43,11 +43,15 @@ def write_site(folder: Path, choices: DemoChoices) -> Path:
     base = home() / "deploy" / "demo"
     site: dict[str, Any] = yaml.safe_load((base / "site.yaml").read_text())
     model = choices.model or home() / "models" / site["detector"]["model"]
+    try:
+        pixel_format = load_manifest(model).input.pixel_format
+    except ModelError as error:
+        raise ConfigError(f"the demo's model: {error}") from error
     for number, camera in enumerate(site["cameras"]):
         data: dict[str, Any] = yaml.safe_load((base / camera).read_text())
         data["interface_address"] = choices.camera_address
         # A model that was taught from colour images needs a colour camera.
-        data["settings"]["PixelFormat"] = _CAMERA_FORMAT[load_manifest(model).input.pixel_format]
+        data["settings"]["PixelFormat"] = _CAMERA_FORMAT[pixel_format]
         (folder / f"camera{number}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
         site["cameras"][number] = f"camera{number}.yaml"
     site["detector"]["model"] = str(model.resolve())
@@ -60,7 +64,7 @@ def write_site(folder: Path, choices: DemoChoices) -> Path:
 
 
 def free_camera_address() -> str:
-    """Return a loopback address on which no camera listens yet, so that two demos can run at once.
+    """Return a loopback address on which no camera listens yet, whatever else runs on this machine.
 
     Raises:
         ConfigError: none of 127.0.0.1 to 127.0.0.50 is free.

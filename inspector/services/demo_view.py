@@ -18,16 +18,15 @@ _COLOURS = {"PASS": "green", "REJECT": "red", "HOLD": "yellow", "STOP": "bold wh
 
 
 class DemoView:
-    """Shows parts as their verdicts arrive. `quiet` shows nothing (but the summary)."""
+    """Shows parts as their verdicts arrive."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._console = Console(file=sys.stdout, highlight=False)
         self._rows: deque[dict[str, Any]] = deque(maxlen=_ROWS)
         self._explanation = ""
         self._status = ""
         self._counts = {"PASS": 0, "REJECT": 0, "HOLD": 0, "STOP": 0}
-        live = self._console.is_terminal and not quiet
+        live = self._console.is_terminal
         self._live = Live(self._render(), console=self._console, refresh_per_second=8) if live else None
 
     def __enter__(self) -> Self:
@@ -69,14 +68,13 @@ class DemoView:
 
     def summary(self, summary: dict[str, Any]) -> None:
         """Print the result of the run."""
-        if not self._quiet:
-            self._console.print(_result_table(summary))
-            self._console.print(_latency_table(summary))
+        self._console.print(_result_table(summary))
+        self._console.print(_latency_table(summary))
 
     def _line(self, text: str) -> None:
         if self._live is not None:
             self._live.update(self._render())
-        elif not self._quiet:
+        else:
             print(text, flush=True)
 
     def _render(self) -> RenderableType:

@@ -10,7 +10,7 @@ from inspector.services.loop import Context
 from inspector.topics import RESULTS
 from inspector.types import Frame, FrameResult, ResultStatus
 
-_WAITING = 16  # frames held in shared memory until a slot is free
+_WAITING = 12  # frames held in shared memory until a slot is free; with those in flight below the bus' bound
 
 
 class DetectorService:
@@ -33,8 +33,7 @@ class DetectorService:
         )
 
     def step(self) -> int | None:
-        for frames in self._frames:
-            self._waiting.extend(frames.drain())
+        self._take_in()
         self._send_ready()
         while self._waiting and self._engine.free_slots:
             frame = self._waiting.popleft()
@@ -42,8 +41,6 @@ class DetectorService:
                 self._drop(frame)
             else:
                 self._engine.submit(frame)
-        while len(self._waiting) > _WAITING:
-            self._drop(self._waiting.popleft())
         self._send_ready()
         self._context.counters["frames_overrun"] = sum(frames.dropped for frames in self._frames)
         return None
@@ -59,6 +56,15 @@ class DetectorService:
             self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
             if result.status is ResultStatus.INVALID_FRAME:
                 self._context.counters["frames_invalid"] += 1
+
+    def _take_in(self) -> None:
+        """Take what has arrived. A reader may hold few frames, so the oldest go while they come in."""
+        for frames in self._frames:
+            for frame in frames.drain():
+                self._waiting.append(frame)
+                if len(self._waiting) > _WAITING:
+                    self._drop(self._waiting.popleft())
+                del frame
 
     def _too_old(self, frame: Frame) -> bool:
         age_ns = self._context.clock.now_ns() - frame.meta.received_ns
