@@ -3,6 +3,7 @@
 Scores are positive and their spread grows with their size, so that everything is done on ln(score).
 """
 
+import math
 from statistics import NormalDist
 from typing import Final
 
@@ -33,12 +34,13 @@ def fit_good_only(scores: Floats, false_reject_rate: float) -> Calibration:
     return Calibration(slope=slope, offset=-slope * (centre + distance), source="good")
 
 
-def fit_with_defects(good: Floats, defect: Floats) -> Calibration:
+def fit_with_defects(good: Floats, defect: Floats, defect_share: float = 0.5) -> Calibration:
     """Platt scaling (Platt 1999) on ln(score) of held-out good and defective parts.
 
-    Both classes weigh the same, whatever their numbers: how many defects were collected says
-    nothing of how many the line makes. Targets are smoothed as Platt does, which keeps the slope
-    finite for classes that do not overlap.
+    The fit weighs both classes alike, whatever their numbers: how many defects were collected says
+    nothing of how many the line makes. That is `defect_share`, and shifts the log-odds (Elkan 2001,
+    The foundations of cost-sensitive learning, theorem 2). Targets are smoothed as Platt does, which
+    keeps the slope finite for classes that do not overlap.
     """
     x = np.log(np.concatenate([good, defect]))
     high, low = (len(defect) + 1) / (len(defect) + 2), 1 / (len(good) + 2)
@@ -57,7 +59,8 @@ def fit_with_defects(good: Floats, defect: Floats) -> Calibration:
         if float(np.abs(step).max()) < 1e-9:
             break
     slope = max(float(theta[0]), 1e-3) / scale
-    return Calibration(slope=slope, offset=float(theta[1]) - slope * centre, source="good_and_defect")
+    offset = float(theta[1]) - slope * centre + math.log(defect_share / (1.0 - defect_share))
+    return Calibration(slope=slope, offset=offset, source="good_and_defect")
 
 
 def probability(scores: npt.ArrayLike, calibration: Calibration) -> Floats:

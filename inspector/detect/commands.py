@@ -43,6 +43,9 @@ def teach(
         float,
         typer.Option(min=1e-6, max=0.2, help="Good parts over the threshold, where no defects are given."),
     ] = 0.001,
+    defect_share: Annotated[
+        float, typer.Option(min=0.001, max=0.999, help="Share of defects on the line, with --defect.")
+    ] = 0.5,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Learn what good parts look like and write a model folder. Needs no defective parts."""
@@ -50,12 +53,13 @@ def teach(
         raise ConfigError(f"--name {name}: use letters, digits, '_', '.' and '-' (64 at most)")
     command = ["inspector", "teach", "--good", str(good), "--name", name, "--method", method]
     command += ["--size", size, "--false-reject-rate", f"{false_reject_rate:g}"]
-    command += ["--defect", str(defect)] if defect else []
+    command += ["--defect", str(defect), "--defect-share", f"{defect_share:g}"] if defect else []
     options = TeachOptions(
         name=name,
         method=method,
         size=parse_size(size),
         false_reject_rate=false_reject_rate,
+        defect_share=defect_share,
         threads=threads,
         command=shlex.join(command),
     )

@@ -54,12 +54,14 @@ class TeachOptions:
     """`size` is the network's input (width, height) in pixels, None chooses from the images.
 
     `false_reject_rate` sets p_defect = 0.5 where no defects are given to calibrate with.
+    `defect_share` is the share of defective parts that the line makes, where they are given.
     """
 
     name: str
     method: Method = "gaussian"
     size: tuple[int, int] | None = None
     false_reject_rate: float = 0.001
+    defect_share: float = 0.5
     threads: int = 2
     command: str = ""
 
@@ -120,7 +122,7 @@ def teach(
     )
     good_scores, defect_scores = fitted.good_scores, fitted.defect_scores
     if defects:
-        calibration = fit_with_defects(good_scores, defect_scores)
+        calibration = fit_with_defects(good_scores, defect_scores, options.defect_share)
     else:
         calibration = fit_good_only(good_scores, options.false_reject_rate)
     progress("Writing the model", 0, 1)

@@ -32,4 +32,4 @@ def render(seed: int) -> None:
 with Pool(2) as pool:
     pool.map(render, range(1001, 1501))
 EOF
-inspector teach --good "$images/good" --defect "$images/defect" --name demo_part
+inspector teach --good "$images/good" --defect "$images/defect" --defect-share 0.15 --name demo_part
