@@ -38,7 +38,7 @@ def config_of(device: CameraProcess, **settings: SfncValue) -> CameraConfig:
 
 def take(camera: Camera, count: int) -> list[tuple[int, int]]:
     """Return frame id and missing packets of the next frames."""
-    taken = []
+    taken: list[tuple[int, int]] = []
     while len(taken) < count:
         view = camera.fetch(3000)
         assert view is not None, "no frame came"
