@@ -1,12 +1,9 @@
 """Options and fixtures that all tests share."""
 
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # under importlib mode tests is no package
@@ -38,28 +35,3 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.kill()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """A test that leaves a process, a thread or shared memory of ours behind fails."""
-    before = _ours()
-    yield
-    limit = time.monotonic() + 5.0
-    while (left := _ours() - before) and time.monotonic() < limit:
-        time.sleep(0.02)
-    assert not left
-
-
-def _ours() -> set[str]:
-    shared = {str(path) for path in Path("/dev/shm").glob("inspector_*")}
-    threads = {f"thread {each.name}" for each in threading.enumerate() if not each.daemon}
-    children = {f"process {each.pid}" for each in psutil.Process().children() if _runs(each)}
-    return shared | threads | children
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
