@@ -211,7 +211,8 @@ class _Line:
         command += ["--images", str(options.images)] if options.images is not None else []
         command += ["--parts", str(options.parts)] if options.parts is not None else []
         self.events: deque[dict[str, Any]] = deque()
-        self._ready = threading.Event()
+        self._ready = threading.Event()  # it is ready, or will never be
+        self._announced = False
         self._errors: deque[str] = deque(maxlen=5)
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *command],
@@ -238,7 +239,9 @@ class _Line:
         Raises:
             ConfigError: it ended, or is not ready in time; with what it said.
         """
-        if not self._ready.wait(timeout_s) or (self._process.poll() not in {None, 0} and not self.events):
+        self._ready.wait(timeout_s)
+        if not self._announced:
+            self._threads[1].join(timeout_s if self._ready.is_set() else 0)  # it is ending: hear it out
             raise ConfigError(self.last_words() or f"the simulated line is not ready after {timeout_s:.0f} s")
 
     def last_words(self) -> str:
@@ -266,6 +269,7 @@ class _Line:
         for line in self._process.stdout:
             event = json.loads(line)
             if event["event"] == "ready":
+                self._announced = True
                 self._ready.set()
             self.events.append(event)
         self._ready.set()
