@@ -1,9 +1,13 @@
 """Options and fixtures that all tests share."""
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # under importlib mode tests is no package
@@ -35,3 +39,37 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_behind() -> Iterator[None]:
+    """A file of tests that leaves a process, a thread or shared memory of ours behind fails.
+
+    For a file and not for a test, because what a file's fixtures share is rightly kept between its tests.
+    """
+    before = _ours()
+    yield
+    limit = time.monotonic() + 5.0
+    while (left := _ours() - before) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert not left
+
+
+def _ours() -> set[str]:
+    shared = {str(path) for path in Path("/dev/shm").glob("inspector_*") if not _anothers(path)}
+    threads = {f"thread {each.name}" for each in threading.enumerate() if not each.daemon}
+    children = {f"process {each.pid}" for each in psutil.Process().children() if _runs(each)}
+    return shared | threads | children
+
+
+def _anothers(shared_memory: Path) -> bool:
+    """Whether it belongs to a cell that runs beside these tests; a cell's domain is a process' number."""
+    domain = shared_memory.name.split("_")[1]
+    return domain.isdigit() and int(domain) != os.getpid() and Path(f"/proc/{domain}").exists()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
