@@ -15,8 +15,8 @@ from inspector.errors import DataError
 from inspector.explain.causes import Cause
 from inspector.explain.compared import compared_with
 from inspector.explain.facts import FactKind, Facts
-from inspector.explain.grammar import MAX_TEXT, vocabulary
-from inspector.explain.lexicon import FINDS, PLACES
+from inspector.explain.grammar import MAX_TEXT, negated, negations, vocabulary
+from inspector.explain.lexicon import FINDS, NEGATIONS, PLACES
 from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten
 from inspector.types import Action
 
@@ -154,9 +154,11 @@ def _begins_with(text: str, unit: str) -> bool:
 def _check_words(rest: str, facts: Facts, cause: Cause) -> None:
     said = {word.lower() for word in _WORD.findall(rest)}
     units = {word.lower() for unit in _units(facts) for word in _WORD.findall(unit)}
-    strange = said - vocabulary(facts, (cause,)) - units
+    strange = said - vocabulary(facts, (cause,)) - units - NEGATIONS
     if strange:
         raise DataError(f'"{min(strange)}" is not in the facts')
+    for negation, word in set(negated(rest)) - negations(facts, (cause,)):
+        raise DataError(f'"{f"{negation} {word}".strip()}" is not in the facts')
     known = {word.lower() for fact in facts.facts for word in _WORD.findall(fact.text)}
     for one, other in PLACES:
         for here, there in ((one, other), (other, one)):

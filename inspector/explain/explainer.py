@@ -75,7 +75,10 @@ class Explainer:
         self._usual_ns = 0.0
         answered = explanation.source is ExplanationSource.LLM
         if self.has_model and not answered and not self.fault:
-            self.fault = f"the language model does not pass the probe (late, or not faithful){_ONLY_TEMPLATE}"
+            self.fault = (
+                "the language model did not pass its first probe (late, or not faithful); "
+                "explanations come from the template until an answer of its own passes"
+            )
         return answered
 
     def close(self) -> None:

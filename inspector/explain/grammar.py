@@ -11,17 +11,34 @@ from collections.abc import Iterable
 from inspector.explain.causes import Cause
 from inspector.explain.engine import Schema
 from inspector.explain.facts import Facts
-from inspector.explain.lexicon import STARTS, VOCABULARY
+from inspector.explain.lexicon import NEGATIONS, STARTS, VOCABULARY
 
 MAX_TEXT = 320
 _WORD = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z]+(?![A-Za-z0-9_])")
+_NEGATED = re.compile(rf"\b({'|'.join(sorted(NEGATIONS))})\b\W*([a-z]*)")
 
 
 def vocabulary(facts: Facts, causes: Iterable[Cause]) -> frozenset[str]:
-    """Return the words, in lower case, that a text about `facts` may use besides their names."""
-    texts = [fact.text for fact in facts.facts] + [cause.text for cause in causes]
-    told = {word.lower() for text in texts for word in _WORD.findall(text)}
-    return VOCABULARY | told
+    """Return the words, in lower case, that a text about `facts` may use besides their names.
+
+    Negations are not among them: see `negations`.
+    """
+    told = {word.lower() for text in _texts(facts, causes) for word in _WORD.findall(text)}
+    return (VOCABULARY | told) - NEGATIONS
+
+
+def negations(facts: Facts, causes: Iterable[Cause]) -> frozenset[tuple[str, str]]:
+    """Return each negation of the facts with the word that follows it, in lower case."""
+    return frozenset(pair for text in _texts(facts, causes) for pair in negated(text))
+
+
+def negated(text: str) -> list[tuple[str, str]]:
+    """Return each negation in `text` with the word that follows it ("" before a number or the end)."""
+    return _NEGATED.findall(text.lower())
+
+
+def _texts(facts: Facts, causes: Iterable[Cause]) -> list[str]:
+    return [fact.text for fact in facts.facts] + [cause.text for cause in causes]
 
 
 def schema_for(facts: Facts, causes: tuple[Cause, ...]) -> Schema:
@@ -42,7 +59,8 @@ def schema_for(facts: Facts, causes: tuple[Cause, ...]) -> Schema:
 def _pattern(facts: Facts, causes: tuple[Cause, ...]) -> str:
     quantities = {f"{quantity.number} {quantity.unit}".strip() for quantity in facts.quantities}
     names = set(facts.names)
-    tokens = _choice(vocabulary(facts, causes) | quantities | names)
+    pairs = {f"{negation} {word}" for negation, word in negations(facts, causes) if word}
+    tokens = _choice(vocabulary(facts, causes) | quantities | names | pairs)
     starts = _choice({*STARTS, *names})
     return rf"^{re.escape(facts.opening)}([,;:]? {tokens})+(\. {starts}([,;:]? {tokens})+)?\.$"
 

@@ -13,18 +13,17 @@ def words(listed: str) -> frozenset[str]:
 
 VOCABULARY = words(
     """
-    a an and as at because but by during due for from in into it its near no not of on or since so that
-    the their there these this to until when where which while with without both each other
+    a an and as at because but by during due for from in into it its near of on or since so that
+    the their there these this to until when where which while with both each other
     also only same was were is are be been being had has have did does
     action area axis beyond camera cameras confidence data deadline decision defect defects evidence
     failsafe fault image images limit limits line needed part parts place position probability
     reading readings reset review score sensor sensors service signal size surface time trigger
     value values
-    abnormal available earlier enough late missing normal required usable outside within
+    abnormal normal required usable outside within
     arrived came detected differs found gave located measured measures measuring observed
     received recorded reported sees seen shown showed shows
     held passed rejected stopped
-    down emergency alarm warn warning
     above over exceeds exceeded exceeding below under
     left right upper lower middle centre top bottom
     one two three first second
@@ -32,7 +31,11 @@ VOCABULARY = words(
 )
 """Function words, and what inspection is about in general."""
 
-STARTS = ("The", "It", "No", "There", "Both", "Camera", "Sensor")
+NEGATIONS = words("no not nor neither never none nothing without cannot")
+"""Allowed only where the facts have them, each before the word that it stands before there: "no
+data" and "not above" are facts, "not detected" turns one round."""
+
+STARTS = ("The", "It", "There", "Both", "Camera", "Sensor")
 """How a second sentence may begin."""
 
 ABOVE = words("above over exceeds exceeded exceeding beyond")

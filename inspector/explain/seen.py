@@ -1,5 +1,7 @@
 """What the cameras saw, as facts. Pure."""
 
+from dataclasses import replace
+
 from inspector.explain.draft import Draft
 from inspector.explain.facts import CameraView, FactKind, LineContext, Quantity
 from inspector.explain.names import number, safe_name
@@ -32,12 +34,20 @@ def vision_facts(evidence: PartEvidence, context: LineContext) -> list[Draft]:
             text = f"{camera}: {_STATUS_WORDS[result.status]}"
             drafts.append(Draft(FactKind.MISSING, text, names=(camera,)))
             continue
-        view = context.cameras.get(result.camera_id, CameraView())
+        view = _view(result, context)
         told = _told(result)
         drafts += [_detection(camera, found, view) for found in told]
         if not told:
             drafts.append(_nothing_located(camera, result))
     return drafts
+
+
+def _view(result: FrameResult, context: LineContext) -> CameraView:
+    """What the camera sees: by its frame, which knows its size, else by the site's settings."""
+    view = context.cameras.get(result.camera_id, CameraView())
+    if result.width_px > 0 and result.height_px > 0:
+        return replace(view, width_px=result.width_px, height_px=result.height_px)
+    return view
 
 
 def _told(result: FrameResult) -> list[Detection]:

@@ -33,6 +33,7 @@ class ExplainerService:
         self._told = self._context.degraded = fault
         for name, count in self._worker.counters.items():
             self._context.counters[name] = int(count)
+        self._context.counters["model_ready"] = int(self._worker.is_warm and not fault)
         self._context.counters["verdicts_dropped"] = self._verdicts.dropped
         return None
 

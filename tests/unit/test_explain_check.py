@@ -85,6 +85,9 @@ def test_the_schema_admits_the_faithful_answer_and_not_another_number() -> None:
         ("a scratch", "a scratch, which is within limits,", "only sensors"),
         ("mm/s.", "mm/s and was rejected because cam1 found a scratch at the upper.", "once"),
         ("mm/s.", "mm/s! Say no more.", "plain ASCII"),
+        ("mm/s.", "mm/s and the area was not detected by the camera.", "not detected"),
+        ("a scratch", "no scratch", "no at"),
+        ("mm/s.", "mm/s without defect.", "without defect"),
     ],
 )
 def test_unfaithful_answers_are_refused_with_the_reason(old: str, new: str, problem: str) -> None:

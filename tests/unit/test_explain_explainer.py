@@ -149,6 +149,14 @@ def test_probe_is_a_real_answer(answers: tuple[str, ...], passes: bool) -> None:
     assert engine.prompts
 
 
+def test_a_failed_probe_is_forgotten_with_the_first_answer_that_passes() -> None:
+    explainer, _, clock = make(WRONG, WRONG, GOOD)
+    explainer.probe(in_s(clock, 60))
+    assert "until an answer of its own passes" in explainer.fault
+    assert explainer.explain(PROBE, in_s(clock, 60)).source is LLM
+    assert explainer.fault == ""
+
+
 def test_template_needs_no_engine_time() -> None:
     explainer, engine, _ = make()
     assert explainer.template(PROBE).source is TEMPLATE

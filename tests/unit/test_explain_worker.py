@@ -117,7 +117,7 @@ def test_every_record_comes_back_once_whatever_the_model_does() -> None:
     assert {found.source for found in early + late} == {ExplanationSource.TEMPLATE}
     assert worker.counters["overtaken"] == 4
     assert worker.is_warm
-    assert "does not pass the probe" in worker.fault
+    assert "did not pass its first probe" in worker.fault
     worker.close()
     assert not any(thread.name == "explainer" for thread in threading.enumerate())
 
