@@ -197,17 +197,51 @@ class ArbiterSetup(Config):
 # -- language model ------------------------------------------------------------------------------
 
 
+class LlmServerConfig(Config):
+    """An OpenAI-compatible server: llama-server, vLLM, SGLang, Ollama, TensorRT-LLM and others.
+
+    `url` ends before /chat/completions (http://host:8000/v1). The key is read from the environment
+    variable or the file that is named here. `images`: the model takes image_url parts.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
+    model: str = "default"
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_ms: int = Field(default=800, ge=1)
+    max_concurrent: int = Field(default=1, ge=1, le=64)
+    images: bool = False
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "LlmServerConfig":
+        if self.api_key_env and self.api_key_file:
+            raise ValueError("give api_key_env or api_key_file, not both")
+        return self
+
+
 class ExplainerConfig(Config):
-    """`model` is a name that `inspector models list` knows, or a GGUF file; "none" leaves the template."""
+    """`model` is a name that `inspector models list` knows, or a GGUF file; "none" leaves the template.
+
+    `server` takes the place of `model`. `knowledge` is the site's FMEA: a CSV or Markdown file, or a
+    folder of them, relative to the site file. `mmproj` lets a local model see. `opinions` asks for
+    second opinions; `memory_mib` caps the process that runs the model.
+    """
 
     model: str = "none"
-    language: Literal["en"] = "en"
+    server: LlmServerConfig | None = None
+    language: Literal["en", "de", "zh"] = "en"
+    knowledge: Path | None = None
     threads: int = Field(default=1, ge=1)
+    gpu_layers: int = Field(default=0, ge=0)
+    mmproj: Path | None = None
     nice: int = Field(default=10, ge=0, le=19)
+    memory_mib: int | None = Field(default=None, ge=64)
     context_tokens: int = Field(default=2048, ge=512)
     max_tokens: int = Field(default=160, ge=32)
     deadline_s: float = Field(default=30.0, gt=0)
     explain: Literal["all", "not_passed"] = "not_passed"
+    opinions: bool = False
 
 
 # -- the rest ------------------------------------------------------------------------------------
