@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,14 +69,24 @@ def model_folder(site: Site) -> Path:
     Raises:
         ConfigError: there is no such folder.
     """
-    name = site.site.detector.model
-    tried = [site.root / name]
-    tried += [parent / "models" / name for parent in (site.root, *site.root.parents)]
-    for folder in tried:
-        if (folder / "manifest.yaml").is_file():
-            return folder
+    above = [parent / "models" for parent in (site.root, *site.root.parents)]
+    try:
+        return find_model(site.site.detector.model, [site.root, *above])
+    except ConfigError as error:
+        raise ConfigError(f"detector.model: {error}") from error
+
+
+def find_model(name: str, folders: Sequence[Path]) -> Path:
+    """The folder of the model `name` (a name or a path) in the first of `folders` that has it.
+
+    Raises:
+        ConfigError: none has.
+    """
+    for folder in folders:
+        if (folder / name / "manifest.yaml").is_file():
+            return folder / name
     raise ConfigError(
-        f"detector.model: no model {name!r} (no manifest.yaml in {tried[0]} nor in a models/ folder above); "
+        f"no model {name!r} (no manifest.yaml in {folders[0] / name}, nor in the other places searched); "
         "teach one with `inspector teach`"
     )
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from inspector.clock import Clock, SystemClock
 from inspector.config import DetectorConfig
+from inspector.config_load import find_model
 from inspector.detect.engine import Engine
-from inspector.detect.manifest import find_model, load_manifest
+from inspector.detect.manifest import load_manifest
 from inspector.detect.openvino_engine import OpenVinoEngine
 
 
@@ -23,10 +24,10 @@ def load_detector(
 
     `on_ready` is called from the engine's thread whenever `collect` may have something.
     `cache_dir` holds compiled models, which makes later starts fast; None is the user's cache
-    folder, and without one that can be written there is no cache. Raises ModelError when the
-    model is missing, damaged or cannot be run, ConfigError when its manifest is malformed.
+    folder, and without one that can be written there is no cache. Raises ConfigError when the
+    model is missing or its manifest malformed, ModelError when it is damaged or cannot be run.
     """
-    folder = find_model(config.model, models_dir)
+    folder = find_model(config.model, [models_dir, Path()])
     manifest = load_manifest(folder)
     return OpenVinoEngine(
         manifest,

@@ -145,14 +145,3 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file as lower-case hex. Raises OSError."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def find_model(model: str, models_dir: Path) -> Path:
-    """The folder of a model given by name (under `models_dir`) or by path. Raises ModelError."""
-    for folder in (models_dir / model, Path(model)):
-        if (folder / MANIFEST_NAME).is_file():
-            return folder
-    raise ModelError(
-        f"no model '{model}' in {models_dir}: expected {models_dir / model / MANIFEST_NAME}; "
-        "teach one with 'inspector teach'"
-    )

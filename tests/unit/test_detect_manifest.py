@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from inspector.config_load import find_model
 from inspector.detect.manifest import (
     dump_manifest,
-    find_model,
     load_manifest,
     parse_manifest,
 )
@@ -95,7 +95,7 @@ def test_what_is_not_a_manifest_is_a_config_error(text: str) -> None:
 
 def test_a_model_is_found_by_name_or_by_path(tmp_path: Path) -> None:
     folder = write(tmp_path / "flange", raw())
-    assert find_model("flange", tmp_path) == folder
-    assert find_model(str(folder), tmp_path / "elsewhere") == folder
-    with pytest.raises(ModelError, match="no model 'nut'"):
-        find_model("nut", tmp_path)
+    assert find_model("flange", [tmp_path]) == folder
+    assert find_model(str(folder), [tmp_path / "elsewhere", tmp_path]) == folder
+    with pytest.raises(ConfigError, match="no model 'nut'"):
+        find_model("nut", [tmp_path])
