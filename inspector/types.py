@@ -81,15 +81,35 @@ class Heatmap(Message, frozen=True, kw_only=True):
     data: bytes
 
 
+class FrameContext(Message, frozen=True, kw_only=True):
+    """How good the picture was to see on, measured on the network's input.
+
+    `light_level` is the mean grey value, in [0, 1]; `sharpness` the variance of its Laplacian, with
+    grey values in [0, 1] (Pech-Pacheco et al. 2000): it falls when the picture is out of focus.
+    """
+
+    light_level: float
+    sharpness: float
+
+
 class FrameResult(Message, frozen=True, kw_only=True):
-    """What the detector says of one frame. `p_defect` is calibrated, and None unless status is OK."""
+    """What the detector says of one frame. `p_defect` is calibrated, and None unless status is OK.
+
+    `clock_uncertainty_us` is that of `exposure_start_ns`, None where it is not known. A size of 0
+    is not known. `reason` says why there is no probability, for people.
+    """
 
     camera_id: str
     frame_id: int
     exposure_start_ns: int
+    clock_uncertainty_us: float | None = None
     received_ns: int
+    width_px: int = 0
+    height_px: int = 0
     model_sha256: str
     status: ResultStatus
+    reason: str = ""
+    context: FrameContext | None = None
     p_defect: float | None
     anomaly_score: float | None = None
     detections: tuple[Detection, ...] = ()
@@ -208,6 +228,8 @@ class Verdict(Message, frozen=True, kw_only=True):
 
     `confidence` is that of the decision, not of a defect. `weights` are those really used, after
     renormalisation over the modalities that were present. `missing` says which evidence was not.
+    `skew_ms` is how far the evidence may lie from the trigger in time, with the uncertainty of the
+    cameras' clocks; `clock_uncertainty_ms` is the largest of these, None when one is not known.
     """
 
     verdict_id: str
@@ -220,6 +242,7 @@ class Verdict(Message, frozen=True, kw_only=True):
     p_defect: float | None
     weights: dict[str, float]
     skew_ms: float
+    clock_uncertainty_ms: float | None = 0.0
     modalities: tuple[str, ...]
     missing: tuple[str, ...]
     cause: str  # "" or the sensor or label that decided it

@@ -15,11 +15,12 @@ import openvino as ov
 from inspector.clock import Clock
 from inspector.detect.decode import decode_anomaly_map
 from inspector.detect.engine import Ticket
+from inspector.detect.frame_context import frame_context
 from inspector.detect.graph import SCORE, SCORE_MAP
 from inspector.detect.manifest import Manifest
 from inspector.detect.prepare import NetworkInput, prepare
 from inspector.errors import DataError, InvariantError, ModelError
-from inspector.types import Frame, FrameResult, ResultStatus
+from inspector.types import Frame, FrameContext, FrameResult, ResultStatus
 
 
 class _Slot:
@@ -81,6 +82,8 @@ class _Job:
     pixels: NetworkInput | None  # keeps what OpenVINO reads alive
     slot: _Slot | None
     started_ns: int
+    reason: str = ""  # why it was refused
+    context: FrameContext | None = None
 
     @property
     def done(self) -> bool:
@@ -148,13 +151,14 @@ class OpenVinoEngine:
         started_ns = self._clock.now_ns()
         try:
             pixels = prepare(frame, self._manifest.input)
-        except DataError:
-            self._jobs.append(_Job(ticket, frame, None, None, started_ns))
+        except DataError as error:
+            self._jobs.append(_Job(ticket, frame, None, None, started_ns, str(error)))
             self._on_ready()
             return ticket
         slot = self._idle.pop()
-        self._jobs.append(_Job(ticket, frame, pixels, slot, started_ns))
         slot.start(pixels)
+        context = frame_context(pixels)  # while the network runs, so that it costs the verdict no time
+        self._jobs.append(_Job(ticket, frame, pixels, slot, started_ns, context=context))
         self._waiter.watch(slot)
         return ticket
 
@@ -177,9 +181,9 @@ class OpenVinoEngine:
         self._compiled = None
 
     def _result(self, job: _Job) -> FrameResult:
-        status, decoded = ResultStatus.INVALID_FRAME, None
+        status, decoded, reason = ResultStatus.INVALID_FRAME, None, job.reason
         if job.slot is not None and job.slot.failed:
-            status = ResultStatus.ENGINE_ERROR
+            status, reason = ResultStatus.ENGINE_ERROR, "inference failed"
         elif job.slot is not None:
             score = float(job.slot.request.get_tensor(SCORE).data)
             score_map = job.slot.request.get_tensor(SCORE_MAP).data
@@ -190,9 +194,14 @@ class OpenVinoEngine:
             camera_id=meta.camera_id,
             frame_id=meta.frame_id,
             exposure_start_ns=meta.exposure_start_ns,
+            clock_uncertainty_us=meta.clock_uncertainty_us,
             received_ns=meta.received_ns,
+            width_px=meta.width_px,
+            height_px=meta.height_px,
             model_sha256=self._manifest.onnx.sha256,
             status=status,
+            reason=reason,
+            context=job.context,
             p_defect=decoded.p_defect if decoded else None,
             anomaly_score=decoded.anomaly_score if decoded else None,
             detections=decoded.detections if decoded else (),

@@ -6,6 +6,7 @@ from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
 from inspector.detect.load import load_detector
+from inspector.plc.fault_log import FaultLog
 from inspector.services.loop import Context
 from inspector.topics import RESULTS
 from inspector.types import Frame, FrameResult, ResultStatus
@@ -24,6 +25,7 @@ class DetectorService:
         ]
         self._results = context.bus.publisher(RESULTS)
         self._waiting: deque[Frame] = deque()
+        self._refused = {camera.id: FaultLog(context.name) for camera in context.site.cameras}
         folder = model_folder(context.site)
         self._engine = load_detector(
             self._config.model_copy(update={"model": str(folder)}),
@@ -42,6 +44,7 @@ class DetectorService:
             else:
                 self._engine.submit(frame)
         self._send_ready()
+        self._tell_refused()
         self._context.counters["frames_overrun"] = sum(frames.dropped for frames in self._frames)
         return None
 
@@ -56,6 +59,14 @@ class DetectorService:
             self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
             if result.status is ResultStatus.INVALID_FRAME:
                 self._context.counters["frames_invalid"] += 1
+                self._refused[result.camera_id].add("FRAME_INVALID", f"{result.camera_id}: {result.reason}")
+
+    def _tell_refused(self) -> None:
+        """A camera that is set up wrongly sends nothing but such frames: say so once in a while."""
+        now_ns = self._context.clock.now_ns()
+        for camera_id, refused in self._refused.items():
+            for fault in refused.take(now_ns):
+                self._context.fault(fault.code, fault.text, camera_id=camera_id)
 
     def _take_in(self) -> None:
         """Take what has arrived. A reader may hold few frames, so the oldest go while they come in."""
@@ -79,9 +90,13 @@ class DetectorService:
                 camera_id=frame.meta.camera_id,
                 frame_id=frame.meta.frame_id,
                 exposure_start_ns=frame.meta.exposure_start_ns,
+                clock_uncertainty_us=frame.meta.clock_uncertainty_us,
                 received_ns=frame.meta.received_ns,
+                width_px=frame.meta.width_px,
+                height_px=frame.meta.height_px,
                 model_sha256=self._engine.manifest.onnx.sha256,
                 status=ResultStatus.DROPPED,
+                reason="the detector was too far behind",
                 p_defect=None,
                 started_ns=now_ns,
                 finished_ns=now_ns,

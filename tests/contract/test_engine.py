@@ -44,7 +44,7 @@ def frame(image: Gray, frame_id: int = 0, pixel_format: str = "Mono8", missing: 
     meta = FrameMeta(
         camera_id="cam", frame_id=frame_id, exposure_start_ns=11, exposure_us=100.0,
         received_ns=12, width_px=image.shape[1], height_px=image.shape[0],
-        pixel_format=pixel_format, missing_packets=missing,
+        pixel_format=pixel_format, missing_packets=missing, clock_uncertainty_us=7.0,
     )  # fmt: skip
     return Frame(meta, image)
 
@@ -117,6 +117,9 @@ def test_results_carry_the_frames_identity_and_times(driver: Driver) -> None:
     ((_, result),) = driver.run([frame(part(1), frame_id=77)])
     assert (result.camera_id, result.frame_id) == ("cam", 77)
     assert (result.exposure_start_ns, result.received_ns) == (11, 12)
+    assert (result.width_px, result.height_px, result.clock_uncertainty_us) == (WIDTH, HEIGHT, 7.0)
+    assert result.context is not None
+    assert result.context.light_level == pytest.approx(part(1).mean() / 255, abs=0.01)
     assert result.model_sha256 == driver.engine.manifest.onnx.sha256
     assert 0 < result.started_ns <= result.finished_ns
 
@@ -143,15 +146,16 @@ def test_the_same_pixels_give_the_same_scores(driver: Driver, models: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "why"),
     [
-        frame(np.zeros((HEIGHT, WIDTH + 2), dtype=np.uint8)),
-        frame(np.zeros((HEIGHT, WIDTH), dtype=np.uint8), pixel_format="Mono10"),
-        frame(np.zeros((HEIGHT, WIDTH), dtype=np.uint8), missing=3),
+        (frame(np.zeros((HEIGHT, WIDTH + 2), dtype=np.uint8)), "the model takes 128 x 96"),
+        (frame(np.zeros((HEIGHT, WIDTH), dtype=np.uint8), pixel_format="Mono10"), "pixel format Mono10"),
+        (frame(np.zeros((HEIGHT, WIDTH), dtype=np.uint8), missing=3), "lacks 3 packets"),
     ],
 )
-def test_a_bad_frame_gives_a_result_that_says_so(driver: Driver, bad: Frame) -> None:
+def test_a_bad_frame_gives_a_result_that_says_so(driver: Driver, bad: Frame, why: str) -> None:
     ((_, result),) = driver.run([bad])
+    assert why in result.reason
     assert result.status == ResultStatus.INVALID_FRAME
     assert result.p_defect is None
     assert result.heatmap is None

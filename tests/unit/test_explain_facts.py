@@ -68,6 +68,12 @@ def test_facts_say_what_was_decided_seen_and_measured() -> None:
     assert [fact.id for fact in facts.facts] == [1, 2, 3, 4]
 
 
+def test_the_frames_own_size_says_where_a_defect_lies_when_the_site_does_not() -> None:
+    seen = msgspec.structs.replace(RESULT, width_px=640, height_px=480)
+    record = changed(evidence={"results": (seen,)})
+    assert "upper left of the image" in texts(gather(record, LineContext()), FactKind.VISION)[0]
+
+
 def test_area_of_the_detector_is_preferred_to_the_box() -> None:
     found = msgspec.structs.replace(RESULT.detections[0], area_mm2=3.14)
     record = changed(evidence={"results": (msgspec.structs.replace(RESULT, detections=(found,)),)})
