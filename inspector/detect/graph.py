@@ -78,8 +78,14 @@ def network_input(graph: GraphBuilder, layout: InputLayout, width: int, height: 
     return graph.add("Mul", value, graph.number(1.0 / _PIXEL_SCALE))
 
 
-def backbone(graph: GraphBuilder, source: str, channels: int, path: Path) -> dict[str, str]:
-    """Inline backbone.onnx; returns its outputs stride4 and stride8 by name.
+def backbone(
+    graph: GraphBuilder,
+    source: str,
+    channels: int,
+    path: Path,
+    levels: tuple[str, ...] = ("stride4", "stride8"),
+) -> dict[str, str]:
+    """Inline backbone.onnx up to `levels` (stride4, stride8, stride16); returns them by name.
 
     A grey image goes in once, not three times: the first layer's weights are summed over colours.
     """
@@ -88,7 +94,7 @@ def backbone(graph: GraphBuilder, source: str, channels: int, path: Path) -> dic
     except (OSError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
         raise ModelError(f"{path}: the backbone cannot be read ({error})") from error
     stem_weight = next(n.input[1] for n in model.graph.node if n.input[0] == IMAGE)
-    used = _ancestors(model.graph, ("stride4", "stride8"))
+    used = _ancestors(model.graph, levels)
     for tensor in model.graph.initializer:
         weights = tensor
         if tensor.name == stem_weight and channels == 1:
@@ -102,7 +108,7 @@ def backbone(graph: GraphBuilder, source: str, channels: int, path: Path) -> dic
             kept.CopyFrom(node)
             kept.input[:] = [source if name == IMAGE else name for name in node.input]
             graph.nodes.append(kept)
-    return {"stride4": "stride4", "stride8": "stride8"}
+    return {level: level for level in levels}
 
 
 def grid_features(graph: GraphBuilder, levels: dict[str, str]) -> str:
