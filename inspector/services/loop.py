@@ -6,6 +6,7 @@ ConfigError: exit status 2, the supervisor gives up. Anything else (ModelError, 
 defect of ours): a Fault, exit status 1, and the supervisor restarts the process.
 """
 
+import contextlib
 import ctypes
 import os
 import random
@@ -22,7 +23,7 @@ from inspector import log
 from inspector.bus import Bus
 from inspector.clock import NS_PER_MS, Clock, SystemClock
 from inspector.config import Site
-from inspector.errors import ConfigError, DataError, DeliveryError, DeviceError, InspectorError, StoreError
+from inspector.errors import ConfigError, DataError, DeliveryError, DeviceError, StoreError
 from inspector.metrics import Metrics
 from inspector.topics import FAULTS, HEALTH
 from inspector.types import Fault, Health, ServiceState
@@ -99,27 +100,21 @@ class Loop:
 
     def run(self, make: Factory) -> int:
         """Make the service and run it. Returns the process' exit status."""
-        self._beat(ServiceState.STARTING, force=True)
-        try:
-            service = self._make(make)
-        except ConfigError as error:
-            self._context.fault("CONFIG", str(error))
-            return 2
-        except InspectorError as error:
-            self._context.fault(type(error).__name__, str(error))
-            return 1
-        if service is None:
-            return 0
-        try:
-            self._serve(service)
-        except InspectorError as error:
-            self._context.fault(type(error).__name__, str(error))
-            log.get().error("service failed", exc_info=True)
-            return 1
-        finally:
-            self._beat(ServiceState.STOPPING, force=True)
-            service.close()
-            self._bus.close()
+        with contextlib.closing(self._bus):
+            self._beat(ServiceState.STARTING, force=True)
+            try:
+                service = self._make(make)
+                if service is not None:
+                    with contextlib.closing(service):
+                        self._serve(service)
+                        self._beat(ServiceState.STOPPING, force=True)
+            except ConfigError as error:
+                self._context.fault("CONFIG", str(error))
+                return 2
+            except Exception as error:  # noqa: BLE001  the boundary of the process: reported, then restarted
+                self._context.fault(type(error).__name__, str(error) or "no reason given")
+                log.get().error("service failed", exc_info=True)
+                return 1
         return 0
 
     def _make(self, make: Factory) -> Service | None:

@@ -1,5 +1,6 @@
 """The recorder service: everything to disk. When the disk fails it degrades; no verdict waits for it."""
 
+import contextlib
 import os
 from importlib.metadata import version
 from typing import Any
@@ -52,10 +53,8 @@ class RecorderService:
     def step(self) -> int | None:
         for frames in self._frames:
             for frame in frames.drain():
-                if self._held is None:
-                    self._session.write_frame(frame)
-                else:
-                    self._held.add(frame)
+                for kept in [frame] if self._held is None else self._held.add(frame):
+                    self._session.write_frame(kept)
         for name, subscriber in self._topics:
             for message in subscriber.drain():
                 self._record(name, message)
@@ -64,17 +63,16 @@ class RecorderService:
         return None
 
     def close(self) -> None:
-        try:
-            self._results.close()
-        finally:
-            self._session.close()
+        with contextlib.closing(self._session), contextlib.closing(self._results):
+            for frame in self._held.rest() if self._held is not None else ():
+                self._session.write_frame(frame)
 
     def _record(self, name: str, message: Any) -> None:
         self._session.write(name, message, self._context.clock.now_ns())
         if isinstance(message, _TABLED):
             self._results.add(message)
         if self._held is not None and name == VERDICTS.name:
-            for frame in self._held.wanted(message):
+            for frame in self._held.decided(message):
                 self._session.write_frame(frame)
 
     def _housekeeping(self) -> None:
@@ -101,24 +99,34 @@ class RecorderService:
 
 
 class _HeldFrames:
-    """Copies of the latest frames, until the verdict says whether they are kept."""
+    """Copies of the latest frames, until a verdict passes their part; all others are kept.
+
+    So a frame of which nothing came, neither result nor verdict, is kept too.
+    """
 
     _MOST = 32
 
     def __init__(self) -> None:
         self._frames: dict[tuple[str, int], Frame] = {}
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: Frame) -> list[Frame]:
+        """Hold a frame; return those that no verdict has claimed for so long that they are kept."""
         # A copy, because holding many frames would hold up shared memory.
         self._frames[frame.meta.camera_id, frame.meta.frame_id] = Frame(frame.meta, frame.image.copy())
-        while len(self._frames) > self._MOST:
-            del self._frames[next(iter(self._frames))]
+        surplus = list(self._frames)[: -self._MOST]
+        return [self._frames.pop(key) for key in surplus]
 
-    def wanted(self, record: VerdictRecord) -> list[Frame]:
+    def decided(self, record: VerdictRecord) -> list[Frame]:
         """Let go of a part's frames; return them unless it passed."""
         keys = [(result.camera_id, result.frame_id) for result in record.evidence.results]
         frames = [self._frames.pop(key) for key in keys if key in self._frames]
         return [] if record.verdict.action is Action.PASS else frames
+
+    def rest(self) -> list[Frame]:
+        """Return what is still held, at the end."""
+        frames = list(self._frames.values())
+        self._frames.clear()
+        return frames
 
 
 def make(context: Context, argument: str) -> RecorderService:
