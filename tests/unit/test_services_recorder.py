@@ -115,7 +115,9 @@ def test_frames_are_kept_as_the_site_says(bus: Bus, tmp_path: Path, choice: str,
     site = load_site(site_file(tmp_path, choice))
     camera_id = site.cameras[0].id
     faults: list[Fault] = []
-    context = Context("recorder", str(os.getpid()), site, bus, SystemClock(), Metrics("recorder"), [].append)
+    context = Context(
+        "recorder", str(os.getpid()), site, bus, SystemClock(), Metrics("recorder"), faults.append
+    )
     frames, verdicts = bus.frame_publisher(camera_id, 12), bus.publisher(VERDICTS)
     recorder = RecorderService(context)
     for number in (1, 2, 3, 4):
