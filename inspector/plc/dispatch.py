@@ -11,7 +11,7 @@ from inspector.plc.connection import Connection
 from inspector.plc.events import Acked, Connected, Lost, SubscriptionRefused
 from inspector.plc.fault_log import FaultLog
 from inspector.plc.outbox import Entry, Kind, Outbox
-from inspector.plc.outbox_file import End, OutboxFile, Put, to_entry, to_record
+from inspector.plc.outbox_file import Answered, End, OutboxFile, Record, to_entry, to_record
 from inspector.topics import MqttTopics
 from inspector.types import Delivery, DeliveryState
 
@@ -22,7 +22,8 @@ KEPT_OUTSIDE = 2  # places of the broker's window for state and availability
 class Dispatcher:
     """See the module. `on_connected` is called for each new connection, before anything is sent.
 
-    `deliveries` collects what became of verdicts; the owner takes them out.
+    `deliveries` collects what became of verdicts, `ack_latencies_ns` how long after the sending
+    the PLC acknowledged them; the owner takes them out.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Dispatcher:
         }
         self._generation = 0  # of the connection that we know of; 0: none
         self._key_of: dict[int, int] = {}  # packet id to outbox key, of this connection
-        self._records: list[Put | End] = []
+        self._records: list[Record] = []
         self.outbox = Outbox()
         self.deliveries: list[Delivery] = []
+        self.ack_latencies_ns: list[int] = []
         self._next_key = self._load()
 
     def put(
@@ -101,7 +103,8 @@ class Dispatcher:
         self._records.clear()
         if self._file.wants_compaction:
             offset_ns = self._utc_offset_ns()
-            self._file.compact(to_record(entry, offset_ns) for entry in self.outbox.entries())
+            entries = (to_record(entry, offset_ns) for entry in self.outbox.entries())
+            self._file.compact(entries, self.outbox.awaiting)
         due_ns = self.outbox.next_due_ns()
         self._connection.wake_at_ns = next_beat_ns if due_ns is None else min(due_ns, next_beat_ns)
 
@@ -114,11 +117,14 @@ class Dispatcher:
 
     def on_plc_ack(self, verdict_id: str) -> None:
         """The PLC has acted on this verdict."""
-        key, delivery = self.outbox.acknowledged(verdict_id, self._clock.now_ns())
-        if key is not None:
-            self._records.append(End(key=key, out=True))
-        if delivery is not None:
-            self.deliveries.append(delivery)
+        answer = self.outbox.acknowledged(verdict_id, self._clock.now_ns())
+        if answer.key is not None:
+            self._records.append(End(key=answer.key, out=True))
+        if answer.delivery is not None:
+            self._records.append(Answered(verdict_id=verdict_id))
+            self.deliveries.append(answer.delivery)
+        if answer.latency_ns is not None:
+            self.ack_latencies_ns.append(answer.latency_ns)
 
     def _utc_offset_ns(self) -> int:
         return self._clock.utc_ns() - self._clock.now_ns()

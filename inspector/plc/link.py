@@ -177,6 +177,11 @@ class PlcLink:
         taken, self._dispatcher.deliveries = self._dispatcher.deliveries, []
         return taken
 
+    def ack_latencies_ns(self) -> list[int]:
+        """Return how long after its sending each verdict was acknowledged by the PLC, since the last call."""
+        taken, self._dispatcher.ack_latencies_ns = self._dispatcher.ack_latencies_ns, []
+        return taken
+
     def faults(self) -> list[Fault]:
         """Return the link's own faults since the last call; they are on their way to MQTT."""
         taken, self._told = self._told, []

@@ -16,6 +16,7 @@ outage whatever its age.
 
 from collections import Counter, OrderedDict
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -66,13 +67,30 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool = False
 
 
+class Awaited(NamedTuple):
+    """A verdict that is out and that the PLC has not acknowledged. `sent_ns` is None after a restart."""
+
+    part_id: str
+    sent_ns: int | None
+
+
+class Answer(NamedTuple):
+    """What the PLC's acknowledgement means: the key of the entry that it closes, if one is open, the
+    delivery to record, and how long after the last sending it came. All None for an unknown verdict.
+    """
+
+    key: int | None = None
+    delivery: Delivery | None = None
+    latency_ns: int | None = None
+
+
 class Outbox:
     """The state machine. One thread. `counters` only grow."""
 
     def __init__(self) -> None:
         self._open: dict[Kind, OrderedDict[int, Entry]] = {kind: OrderedDict() for kind in Kind}
         self._sent: OrderedDict[int, int] = OrderedDict()  # key to when, while unacknowledged
-        self._awaiting: OrderedDict[str, str] = OrderedDict()  # verdict to part, no PLC ack yet
+        self._awaiting: OrderedDict[str, Awaited] = OrderedDict()  # by verdict id
         self._window = 0  # 0: not connected
         self._held_until_ns: dict[Kind, int] = {}  # because nobody listened
         self._heard: set[Kind] = set()  # kinds that had a listener on this connection
@@ -83,9 +101,9 @@ class Outbox:
         return sum(map(len, self._open.values()))
 
     @property
-    def in_flight(self) -> int:
-        """How many entries are sent and not yet acknowledged by the broker."""
-        return len(self._sent)
+    def awaiting(self) -> tuple[tuple[str, str], ...]:
+        """Verdict id and part id of what the PLC has not acknowledged, oldest first."""
+        return tuple((verdict_id, awaited.part_id) for verdict_id, awaited in self._awaiting.items())
 
     def entries(self) -> tuple[Entry, ...]:
         """Everything that is open, by key."""
@@ -164,7 +182,7 @@ class Outbox:
 
     def delivered(self, key: int, now_ns: int) -> Delivery | None:
         """The broker has it. Returns the delivery to record if it was a verdict."""
-        self._sent.pop(key, None)
+        sent_ns = self._sent.pop(key, None)
         entry = self._find(key)
         if entry is None:
             return None
@@ -173,17 +191,17 @@ class Outbox:
         self.counters[f"{entry.kind}_delivered"] += 1
         if entry.kind is not Kind.VERDICT:
             return None
-        self.await_ack(entry.verdict_id, entry.part_id)
+        self.await_ack(entry.verdict_id, entry.part_id, sent_ns)
         return _delivery(entry, DeliveryState.DELIVERED, now_ns)
 
-    def await_ack(self, verdict_id: str, part_id: str) -> None:
+    def await_ack(self, verdict_id: str, part_id: str, sent_ns: int | None = None) -> None:
         """Expect the PLC's acknowledgement of a verdict that is out."""
-        self._awaiting[verdict_id] = part_id
+        self._awaiting[verdict_id] = Awaited(part_id, sent_ns)
         if len(self._awaiting) > AWAITING_ACK:
             self._awaiting.popitem(last=False)
 
-    def acknowledged(self, verdict_id: str, now_ns: int) -> tuple[int | None, Delivery | None]:
-        """The PLC has it. Returns the key that this closes, if one is open, and the delivery.
+    def acknowledged(self, verdict_id: str, now_ns: int) -> Answer:
+        """The PLC has it.
 
         It may overtake the broker's own acknowledgement, or come after a connection was lost
         between the two; the verdict is delivered all the same and is not sent again.
@@ -194,14 +212,16 @@ class Outbox:
                 self._remove(entry)
                 self._heard.add(Kind.VERDICT)
                 self.counters["verdict_acknowledged"] += 1
-                return key, _delivery(entry, DeliveryState.ACKNOWLEDGED, now_ns)
-        part_id = self._awaiting.pop(verdict_id, None)
-        if part_id is None:
+                delivery = _delivery(entry, DeliveryState.ACKNOWLEDGED, now_ns)
+                return Answer(key, delivery, _since(self._sent.get(key), now_ns))
+        awaited = self._awaiting.pop(verdict_id, None)
+        if awaited is None:
             self.counters["ack_unknown"] += 1
-            return None, None
+            return Answer()
         self.counters["verdict_acknowledged"] += 1
         state = DeliveryState.ACKNOWLEDGED
-        return None, Delivery(verdict_id=verdict_id, part_id=part_id, state=state, at_ns=now_ns)
+        delivery = Delivery(verdict_id=verdict_id, part_id=awaited.part_id, state=state, at_ns=now_ns)
+        return Answer(None, delivery, _since(awaited.sent_ns, now_ns))
 
     def next_due_ns(self) -> int | None:
         """When `step` must be called next although nothing happens."""
@@ -263,6 +283,10 @@ class Outbox:
 
 def _is_over(entry: Entry, now_ns: int) -> bool:
     return entry.valid_until_ns is not None and now_ns >= entry.valid_until_ns
+
+
+def _since(sent_ns: int | None, now_ns: int) -> int | None:
+    return None if sent_ns is None else now_ns - sent_ns
 
 
 def _delivery(entry: Entry, state: DeliveryState, now_ns: int) -> Delivery:

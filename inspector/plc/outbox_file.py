@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 import zlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from typing import TypeVar
 import msgspec
 
 from inspector.errors import ConfigError, StoreError
-from inspector.plc.outbox import Entry, Kind
+from inspector.plc.outbox import AWAITING_ACK, Entry, Kind
 
 A = TypeVar("A")
 SYNC_EVERY_S = 0.2
@@ -46,6 +46,22 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end", tag_field="t"):
 
     key: int
     out: bool
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True, tag="wait", tag_field="t"):
+    """A verdict is out, and the PLC has not acknowledged it; what a compaction keeps of it."""
+
+    verdict_id: str
+    part_id: str
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="ack", tag_field="t"):
+    """The PLC has acknowledged this verdict."""
+
+    verdict_id: str
+
+
+Record = Put | End | Wait | Answered
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +130,7 @@ class OutboxFile:
         self._size = 0
         self._torn = False
         try:
-            self._replace(_lines(self.loaded.entries))
+            self._replace(_snapshot(self.loaded.entries, self.loaded.awaiting))
         except OSError as error:
             raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
         self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
@@ -132,17 +148,17 @@ class OutboxFile:
         """Whether the file has grown so much that `compact` is due."""
         return self._size > COMPACT_AT_BYTES
 
-    def append(self, record: Put | End) -> None:
+    def append(self, record: Record) -> None:
         """Have one record written."""
         if self._work.qsize() >= MAX_WAITING:
             self.counters["records_dropped"] += 1
             return
         self._work.put(_line(record))
 
-    def compact(self, entries: Iterable[Put]) -> None:
-        """Have the file replaced by just these open entries."""
+    def compact(self, entries: Iterable[Put], awaiting: Iterable[tuple[str, str]]) -> None:
+        """Have the file replaced by just these open entries, and verdicts that wait for the PLC."""
         self._size = 0  # until the thread knows better, so that it is not asked for again
-        self._work.put((_lines(entries),))
+        self._work.put((_snapshot(entries, awaiting),))
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is waiting, and let go of the folder. Raises StoreError if the disk hangs."""
@@ -230,21 +246,23 @@ def _write(fd: int, lines: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _line(record: Put | End) -> bytes:
+def _line(record: Record) -> bytes:
     text = msgspec.json.encode(record)
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _lines(records: Iterable[Put]) -> bytes:
+def _snapshot(entries: Iterable[Put], awaiting: Iterable[tuple[str, str]]) -> bytes:
+    records: list[Record] = [Wait(verdict_id=verdict_id, part_id=part_id) for verdict_id, part_id in awaiting]
+    records += entries
     return b"".join(map(_line, records))
 
 
-_DECODER = msgspec.json.Decoder(Put | End)
+_DECODER = msgspec.json.Decoder(Record)
 
 
 def _load(text: bytes) -> Loaded:
     entries: dict[int, Put] = {}
-    awaiting: dict[str, str] = {}
+    awaiting: OrderedDict[str, str] = OrderedDict()
     corrupt = last_key = 0
     for line in filter(None, text.split(b"\n")):
         try:
@@ -254,13 +272,21 @@ def _load(text: bytes) -> Loaded:
         except (ValueError, msgspec.ValidationError):
             corrupt += 1
             continue
-        last_key = max(last_key, record.key)
-        if isinstance(record, Put):
-            entries[record.key] = record
-            continue
-        ended = entries.pop(record.key, None)
-        if ended is not None and record.out and ended.kind is Kind.VERDICT:
-            awaiting[ended.verdict_id] = ended.part_id
+        match record:
+            case Put():
+                last_key = max(last_key, record.key)
+                entries[record.key] = record
+            case End():
+                last_key = max(last_key, record.key)
+                ended = entries.pop(record.key, None)
+                if ended is not None and record.out and ended.kind is Kind.VERDICT:
+                    awaiting[ended.verdict_id] = ended.part_id
+            case Wait():
+                awaiting[record.verdict_id] = record.part_id
+            case Answered():
+                awaiting.pop(record.verdict_id, None)
+        if len(awaiting) > AWAITING_ACK:
+            awaiting.popitem(last=False)
     return Loaded(
         entries=tuple(entries.values()),
         awaiting=tuple(awaiting.items()),

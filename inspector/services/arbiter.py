@@ -5,6 +5,7 @@ the record, the journal and everything else come after it.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from inspector.bus import FrameSubscriber
 from inspector.config import Site
@@ -71,11 +72,10 @@ class ArbiterService:
         self._states = {spec.name: ServiceState.STARTING for spec in services(site)}
         self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
         self._started = False
-        outbox = site.root / site.site.recorder.directory / "outbox"
         self._link = PlcLink(
             site.site.broker,
             MqttTopics(site.site.base_topic),
-            outbox,
+            _outbox_folder(site),
             self._clock,
             bus.wake,
             sensors=SensorIntake(site.site.sensors),
@@ -161,6 +161,8 @@ class ArbiterService:
         )
         for delivery in self._link.deliveries():
             self._deliveries.send(delivery)
+        for latency_ns in self._link.ack_latencies_ns():
+            self._context.metrics.observe_ns("plc_ack", latency_ns)
         self._context.degraded = "" if self._link.connected else "no connection to the broker"
         counters = self._context.counters
         for name, count in (*self._arbiter.counters.items(), *self._link.counters.items()):
@@ -172,6 +174,12 @@ class ArbiterService:
 def make(context: Context, argument: str) -> ArbiterService:
     del argument
     return ArbiterService(context)
+
+
+def _outbox_folder(site: Site) -> Path:
+    """One a cell: cells that share a sessions folder must not share what waits for the PLC."""
+    line = site.site.base_topic.replace("/", "+")  # a base topic holds no plus sign
+    return site.root / site.site.recorder.directory / "outbox" / f"{line}@{site.site.broker.client_id}"
 
 
 def _trigger_frames(context: Context) -> FrameSubscriber | None:

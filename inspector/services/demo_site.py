@@ -55,7 +55,9 @@ def write_site(folder: Path, choices: DemoChoices) -> Path:
         (folder / f"camera{number}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
         site["cameras"][number] = f"camera{number}.yaml"
     site["detector"]["model"] = str(model.resolve())
-    site["broker"] |= {"host": choices.broker_host, "port": choices.broker_port}
+    # Demos that run at the same time share the sessions folder, but no camera: its address tells them apart.
+    client_id = f"inspector-{choices.camera_address}"
+    site["broker"] |= {"host": choices.broker_host, "port": choices.broker_port, "client_id": client_id}
     site["recorder"]["directory"] = str(choices.sessions.resolve())
     site["explainer"]["model"] = choices.llm
     path = folder / "site.yaml"

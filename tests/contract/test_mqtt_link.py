@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from brokers import Mosquitto
-from plc_cell import CLOCK, TOPICS, Cell, Listener, verdict, wait_until
+from plc_cell import CLOCK, PATIENCE_S, TOPICS, Cell, Listener, verdict, wait_until
 
 from inspector.config import BrokerConfig
 from inspector.plc.intake import Acknowledgement
@@ -71,6 +71,9 @@ def test_a_verdict_reaches_the_plc_and_its_answer_comes_back(cell: Cell, plc: Li
     plc.publish(TOPICS.ack, ack)
     cell.until(lambda: cell.states("boot-1") == ["DELIVERED", "ACKNOWLEDGED"], "the ack")
     assert isinstance(cell.incoming[-1], Acknowledgement)
+    (latency_ns,) = cell.link.ack_latencies_ns()
+    assert 0 < latency_ns < PATIENCE_S * 1e9
+    assert cell.link.ack_latencies_ns() == []
 
 
 def test_order_is_kept_and_nothing_lost(cell: Cell, plc: Listener) -> None:

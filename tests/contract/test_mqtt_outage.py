@@ -192,6 +192,21 @@ def test_killed_while_publishing_nothing_is_lost_or_late(mosquitto: Mosquitto, t
     plc.close()
 
 
+def test_killed_twice_the_plc_can_still_acknowledge(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    plc = Listener(mosquitto.port)
+    kill_after(20, mosquitto.port, tmp_path / "outbox", "online")
+    wait_until(lambda: "boot-19" in plc.ids("verdict"), "the verdict")
+    kill_after(1, mosquitto.port, tmp_path / "outbox", "online")
+    with Cell(BrokerConfig(port=mosquitto.port), tmp_path / "outbox") as cell:
+        cell.until_connected()
+        cell.until(lambda: plc.leaves("heartbeat") != [], "the subscriptions")
+        ack = {"verdict_id": "boot-19", "part_id": "P000019", "action": "REJECT", "utc_ns": 1}
+        plc.publish(TOPICS.ack, ack)
+        cell.until(lambda: "ACKNOWLEDGED" in cell.states("boot-19"), "the acknowledgement")
+        assert cell.link.counters["ack_unknown"] == 0
+    plc.close()
+
+
 def test_a_broker_that_flaps_loses_nothing(mosquitto: Mosquitto, tmp_path: Path) -> None:
     plc = Listener(mosquitto.port)
     with Cell(BrokerConfig(port=mosquitto.port), tmp_path / "outbox") as cell:

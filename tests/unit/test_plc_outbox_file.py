@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inspector.errors import ConfigError
-from inspector.plc.outbox import Entry, Kind
-from inspector.plc.outbox_file import End, OutboxFile, to_entry, to_record
+from inspector.plc.outbox import AWAITING_ACK, Entry, Kind
+from inspector.plc.outbox_file import Answered, End, OutboxFile, to_entry, to_record
 
 OFFSET_NS = 1_000_000
 
@@ -61,7 +61,7 @@ def test_the_restart_compacts(tmp_path: Path) -> None:
     for _ in range(3):
         write(tmp_path, *(to_record(verdict(key), 0) for key in range(50)), End(key=0, out=True))
     assert read(tmp_path)[0] == list(range(1, 50))
-    assert (tmp_path / "outbox.log").read_bytes().count(b"\n") == 49
+    assert (tmp_path / "outbox.log").read_bytes().count(b"\n") == 50, "and one that waits for the PLC"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -110,7 +110,25 @@ def test_compaction_keeps_the_open_and_what_comes_after(tmp_path: Path) -> None:
     file = OutboxFile(tmp_path)
     for key in range(100):
         file.append(to_record(verdict(key), 0))
-    file.compact([to_record(verdict(7), 0)])
+    file.compact([to_record(verdict(7), 0)], [("v3", "p3")])
     file.append(to_record(verdict(100), 0))
     file.close()
-    assert read(tmp_path)[0] == [7, 100]
+    assert read(tmp_path)[:2] == ([7, 100], (("v3", "p3"),))
+
+
+def test_what_the_plc_has_not_acknowledged_survives_every_restart(tmp_path: Path) -> None:
+    puts = [to_record(verdict(key), 0) for key in (1, 2, 3)]
+    ends = [End(key=key, out=True) for key in (1, 2, 3)]
+    write(tmp_path, *puts, *ends, Answered(verdict_id="v2"))
+    for _ in range(3):
+        assert read(tmp_path)[1] == (("v1", "p1"), ("v3", "p3"))
+    write(tmp_path, Answered(verdict_id="v1"))
+    assert read(tmp_path)[1] == (("v3", "p3"),)
+
+
+def test_a_plc_that_never_acknowledges_does_not_fill_the_disk(tmp_path: Path) -> None:
+    keys = range(AWAITING_ACK + 10)
+    write(tmp_path, *(record for k in keys for record in (to_record(verdict(k), 0), End(key=k, out=True))))
+    awaiting = read(tmp_path)[1]
+    assert len(awaiting) == AWAITING_ACK
+    assert awaiting[-1] == (f"v{keys[-1]}", f"p{keys[-1]}")
