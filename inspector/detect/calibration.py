@@ -66,12 +66,16 @@ def fit_with_defects(good: Floats, defect: Floats, defect_share: float = 0.5) ->
 def probability(scores: npt.ArrayLike, calibration: Calibration) -> Floats:
     """p_defect of each score, same shape. Never falls as a score rises; a score of 0 gives 0."""
     values = np.maximum(np.asarray(scores, dtype=np.float64), 1e-300)
-    return _logistic(calibration.slope * np.log(values) + calibration.offset)
+    x = np.log(values)
+    if calibration.scale == "logit":
+        x = x - np.log1p(-np.minimum(values, 1.0 - 1e-12))
+    return _logistic(calibration.slope * x + calibration.offset)
 
 
 def score_at(p: float, calibration: Calibration) -> float:
     """The score that `probability` maps to `p`."""
-    return float(np.exp((np.log(p / (1 - p)) - calibration.offset) / calibration.slope))
+    x = (np.log(p / (1 - p)) - calibration.offset) / calibration.slope
+    return float(1.0 / (1.0 + np.exp(-x)) if calibration.scale == "logit" else np.exp(x))
 
 
 def _logistic(x: Floats) -> Floats:

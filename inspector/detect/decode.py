@@ -1,5 +1,6 @@
 """From a network's outputs to detections in source pixels. Pure."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.detect.calibration import probability, score_at
-from inspector.detect.manifest import Manifest
+from inspector.detect.candidates import Candidates, Outputs, activate, candidates, strongest
+from inspector.detect.graph import SCORE, SCORE_MAP
+from inspector.detect.manifest import UNCALIBRATED, Calibration, Head, InputLayout, Manifest
+from inspector.detect.placement import Placement
+from inspector.errors import ModelError
 from inspector.types import Box, Detection, Heatmap
 
 HEATMAP_LIMIT: Final = 64  # largest width and height that leaves the detector
@@ -22,7 +27,100 @@ class Decoded:
     p_defect: float
     anomaly_score: float
     detections: tuple[Detection, ...]
-    heatmap: Heatmap
+    heatmap: Heatmap | None
+
+
+def output_names(manifest: Manifest) -> tuple[str, ...]:
+    """The outputs of the graph that `decode` reads."""
+    ours = (SCORE, SCORE_MAP) if manifest.decode == "anomaly_map" else ()
+    if manifest.head is None:
+        return ours
+    return ours + tuple(name for names in manifest.head.outputs.values() for name in names)
+
+
+def decode(outputs: Outputs, manifest: Manifest) -> Decoded:
+    """Read `outputs` (by name, with their batch axis of one) as the manifest says. Raises ModelError.
+
+    A model of both kinds has the worse of both probabilities, and the boxes of both.
+    """
+    head = manifest.head
+    if manifest.decode == "anomaly_map":
+        score, score_map = float(outputs[SCORE]), np.asarray(outputs[SCORE_MAP], dtype=np.float32)
+        ours = decode_anomaly_map(score, score_map, manifest)
+        return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, UNCALIBRATED))
+    if head is None:
+        raise ModelError(f"{manifest.name}: decode {manifest.decode} needs the manifest's section 'head'")
+    if head.decode == "classification":
+        return decode_classification(outputs, head, manifest)
+    if head.decode == "anomalib":
+        return decode_anomalib(outputs, head, manifest)
+    return decode_boxes(outputs, head, manifest, manifest.calibration)
+
+
+def found_boxes(outputs: Outputs, head: Head, layout: InputLayout, lowest: float) -> Candidates:
+    """Boxes with a score of at least `lowest`, in frame pixels and cut to the frame, strongest first."""
+    best = strongest(candidates(outputs, head), lowest, head.largest_iou)
+    source = (layout.width_px, layout.height_px)
+    place = Placement.of(source, (head.network_width_px, head.network_height_px), head.fit)
+    boxes = place.to_source(best.boxes)
+    boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, source[0])
+    boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, source[1])
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Candidates(best.labels, best.scores, boxes).take(inside)
+
+
+def decode_boxes(outputs: Outputs, head: Head, manifest: Manifest, calibration: Calibration) -> Decoded:
+    """The score of the image is that of its strongest box that does not speak for a good part."""
+    found = found_boxes(outputs, head, manifest.input, head.lowest_score)
+    p_boxes = probability(found.scores, calibration)
+    detections: list[Detection] = []
+    score = 0.0
+    for label, raw, p, box in zip(found.labels, found.scores, p_boxes, found.boxes, strict=True):
+        name = head.labels[int(label)]
+        if name in head.good_labels:
+            continue
+        score = max(score, float(raw))
+        if p >= manifest.thresholds["box"] and len(detections) < MAX_DETECTIONS:
+            detections.append(Detection(label=name, score=float(p), box_px=_whole_pixels(box)))
+    return Decoded(float(probability(score, calibration)), score, tuple(detections), None)
+
+
+def decode_classification(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded:
+    """The score is what the classes leave to those that do not speak for a good part."""
+    scores = activate(np.asarray(outputs[head.outputs["scores"][0]]).reshape(-1), head.activation)
+    if len(scores) != len(head.labels):
+        raise ModelError(f"the model has {len(scores)} classes, the manifest {len(head.labels)} labels")
+    if not np.isfinite(scores).all():
+        raise ModelError("the classes' scores are not finite")
+    bad = [index for index, name in enumerate(head.labels) if name not in head.good_labels]
+    score = min(1.0, float(scores[bad].sum() if head.activation == "softmax" else scores[bad].max()))
+    p = float(probability(score, manifest.calibration))
+    detections: tuple[Detection, ...] = ()
+    if p >= manifest.thresholds["box"]:
+        whole = (0, 0, manifest.input.width_px, manifest.input.height_px)
+        name = head.labels[max(bad, key=lambda index: float(scores[index]))]
+        detections = (Detection(label=name, score=p, box_px=whole),)
+    return Decoded(p, score, detections, None)
+
+
+def decode_anomalib(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded:
+    """anomalib 2's pred_score and anomaly_map (1, 1, rows, columns), both scaled to 0..1 by it."""
+    score = float(np.asarray(outputs[head.outputs["score"][0]]).reshape(-1)[0])
+    score_map = np.asarray(outputs[head.outputs["map"][0]], dtype=np.float32)
+    score_map = score_map.reshape(score_map.shape[-2:])
+    return decode_anomaly_map(score, np.ascontiguousarray(score_map), manifest)
+
+
+def _both(ours: Decoded, boxes: Decoded) -> Decoded:
+    detections = sorted((*ours.detections, *boxes.detections), key=lambda found: -found.score)
+    p_defect = max(ours.p_defect, boxes.p_defect)
+    return Decoded(p_defect, ours.anomaly_score, tuple(detections[:MAX_DETECTIONS]), ours.heatmap)
+
+
+def _whole_pixels(box: npt.NDArray[np.float32]) -> Box:
+    """The smallest box of whole pixels around it."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
 
 
 def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) -> Decoded:

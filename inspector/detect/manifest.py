@@ -10,7 +10,12 @@ import yaml
 from inspector.errors import ConfigError, ModelError
 
 MANIFEST_NAME: Final = "manifest.yaml"
-KNOWN_DECODES: Final = ("anomaly_map",)
+KNOWN_DECODES: Final = (
+    "anomaly_map", "yolo_v5", "yolo_v8", "detr", "fcos", "boxes", "classification", "anomalib",
+)  # fmt: skip
+"""How outputs are read: the first is our own one-class model, the others need `head`."""
+
+Activation = Literal["none", "sigmoid", "softmax"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,14 +38,41 @@ class InputLayout(_Part, frozen=True, kw_only=True):
 
 
 class Calibration(_Part, frozen=True, kw_only=True):
-    """p_defect = 1 / (1 + exp(-(slope * ln(score) + offset))), with slope > 0.
+    """p_defect = 1 / (1 + exp(-(slope * x + offset))), with slope > 0 and x = ln(score) or, with the scale
+    "logit", x = ln(score / (1 - score)) for scores that are probabilities already.
 
-    `source` says what it rests on: good parts alone, or defects too.
+    `source` says what it rests on: good parts alone, or defects too; "none": on the network's own word.
     """
 
     slope: float
     offset: float
-    source: Literal["good", "good_and_defect"]
+    source: Literal["good", "good_and_defect", "none"]
+    scale: Literal["ln", "logit"] = "ln"
+
+
+UNCALIBRATED: Final = Calibration(slope=1.0, offset=0.0, source="none", scale="logit")
+"""p_defect is the score as it is."""
+
+
+class Head(_Part, frozen=True, kw_only=True):
+    """How the outputs of a network other than our one-class model are read (docs/models.md).
+
+    `outputs` names the graph's outputs by their role; boxes are in pixels of the network's input, where
+    the frame lies as `fit` says. A label in `good_labels` speaks for a good part. Boxes under
+    `lowest_score` are not looked at; of two that overlap by more than `largest_iou` the weaker goes.
+    """
+
+    decode: str
+    outputs: dict[str, tuple[str, ...]]
+    labels: tuple[str, ...]
+    network_width_px: int
+    network_height_px: int
+    fit: Literal["letterbox", "stretch"] = "stretch"
+    activation: Activation = "none"
+    distances_in_strides: bool = False
+    good_labels: tuple[str, ...] = ()
+    lowest_score: float = 0.05
+    largest_iou: float = 0.5
 
 
 class OnnxFile(_Part, frozen=True, kw_only=True):
@@ -62,11 +94,14 @@ class HowMade(_Part, frozen=True, kw_only=True):
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
-    """The whole file. `thresholds` are on p_defect: `defect` for the part, `box` for a region."""
+    """The whole file. `thresholds` are on p_defect: `defect` for the part, `box` for a region.
+
+    `decode` reads what makes `anomaly_score`. A one-class model with a `head` finds boxes as well.
+    """
 
     format: Literal[1]
     name: str
-    task: Literal["anomaly"]
+    task: Literal["anomaly", "boxes", "classification", "anomaly_and_boxes"]
     onnx: OnnxFile
     input: InputLayout
     labels: tuple[str, ...]
@@ -75,6 +110,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     calibration: Calibration
     metrics: dict[str, float]
     how_made: HowMade
+    head: Head | None = None
 
 
 def parse_manifest(text: str, origin: str) -> Manifest:
@@ -103,9 +139,32 @@ def parse_manifest(text: str, origin: str) -> Manifest:
         raise ConfigError(f"{origin}: calibration.slope must be over 0")
     if min(manifest.input.width_px, manifest.input.height_px) < 1:
         raise ConfigError(f"{origin}: input.width_px and input.height_px must be over 0")
+    _check_head(manifest, origin)
     if Path(manifest.onnx.file).name != manifest.onnx.file:
         raise ConfigError(f"{origin}: onnx.file must be a file name in the manifest's own folder")
     return manifest
+
+
+def _check_head(manifest: Manifest, origin: str) -> None:
+    head = manifest.head
+    if head is None:
+        if manifest.decode != "anomaly_map":
+            raise ConfigError(f"{origin}: decode {manifest.decode} needs the section 'head'")
+        return
+    if head.decode not in KNOWN_DECODES:
+        raise ModelError(f"{origin}: unknown decode '{head.decode}'; known are: {', '.join(KNOWN_DECODES)}")
+    if manifest.decode not in ("anomaly_map", head.decode):
+        raise ConfigError(f"{origin}: decode and head.decode differ")
+    if not head.labels:
+        raise ConfigError(f"{origin}: head.labels must name at least one label")
+    if unknown := set(head.good_labels) - set(head.labels):
+        raise ConfigError(f"{origin}: head.good_labels: {min(unknown)} is not in head.labels")
+    if min(head.network_width_px, head.network_height_px) < 1:
+        raise ConfigError(f"{origin}: head.network_width_px and head.network_height_px must be over 0")
+    if not (head.outputs and all(head.outputs.values())):
+        raise ConfigError(f"{origin}: head.outputs must name at least one output for each role")
+    if not (0.0 <= head.lowest_score < 1.0 and 0.0 < head.largest_iou <= 1.0):
+        raise ConfigError(f"{origin}: head.lowest_score and head.largest_iou must lie in 0 to 1")
 
 
 def dump_manifest(manifest: Manifest) -> str:

@@ -43,6 +43,7 @@ def test_one_hot_cell_gives_its_own_pixels() -> None:
     assert found.box_px == (200, 100, 210, 110)
     assert found.label == "anomaly"
     assert found.score == decoded.p_defect > 0.9
+    assert decoded.heatmap is not None
     assert decoded.heatmap.data.index(max(decoded.heatmap.data)) == 10 * 64 + 20
 
 
@@ -83,6 +84,7 @@ def test_boxes_stay_inside_and_cover_the_peak(score_map: ScoreMap, width: int, h
     else:
         assert decoded.p_defect <= 0.5 + 1e-6
     heat = decoded.heatmap
+    assert heat is not None
     assert heat.width <= HEATMAP_LIMIT
     assert heat.height <= HEATMAP_LIMIT
     assert len(heat.data) == heat.width * heat.height
