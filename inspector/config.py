@@ -163,9 +163,12 @@ class Failsafe(StrEnum):
 class DecisionConfig(Config):
     """The policy of `decide`. `deadline_ms` counts from the part's trigger to the verdict at the PLC,
     `verdict_validity_ms` from the deadline. Keep `max_skew_ms` below half the time between parts.
+    Where parts come closer than that, or a camera's clock is not known, `frames_by` count lets the
+    number of a frame decide between neighbours: for cameras that every trigger fires, once.
     """
 
     trigger: Literal["photo_eye", "frame"] = "photo_eye"
+    frames_by: Literal["time", "count"] = "time"
     max_skew_ms: int = Field(default=50, ge=1)
     deadline_ms: int = Field(default=250, ge=1)
     delivery_margin_ms: int = Field(default=25, ge=0)  # decided this long before the deadline

@@ -218,7 +218,7 @@ class ReasonCode(StrEnum):
     GOOD = "GOOD"
     LOW_CONFIDENCE = "LOW_CONFIDENCE"
     EVIDENCE_MISSING = "EVIDENCE_MISSING"
-    TRIGGER_LATE = "TRIGGER_LATE"  # the trigger itself came after the part's deadline
+    TRIGGER_LATE = "TRIGGER_LATE"  # the part's deadline had passed when its trigger was taken in hand
     EMERGENCY = "EMERGENCY"
     LATCHED = "LATCHED"  # an earlier emergency has not been reset
 
@@ -329,6 +329,16 @@ class Fault(Message, frozen=True, kw_only=True):
     camera_id: str = ""
 
 
+class Resumed(Message, frozen=True, kw_only=True):
+    """What an arbiter that starts has from the one before it: it is its first input.
+
+    `judged` are the parts that have their verdict, the oldest first.
+    """
+
+    judged: tuple[str, ...] = ()
+    latched_by: SensorEvent | None = None
+
+
 class JournalEntry(Message, frozen=True, kw_only=True):
     """One input of the arbiter, in the order and at the time it was taken. A replay feeds these.
 
@@ -344,3 +354,4 @@ class JournalEntry(Message, frozen=True, kw_only=True):
     opinion: Opinion | None = None
     command: Command | None = None
     health: Health | None = None
+    resumed: Resumed | None = None

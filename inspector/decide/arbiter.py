@@ -4,19 +4,21 @@
 must be said because of it. The same entries give the same outputs, bit for bit, which is what
 makes a recorded session replayable. Between entries, `next_wakeup_ns` says when a tick is due.
 
-States of a part: open (its trigger came), then judged (its one verdict is out); it is remembered
-so that a repeated trigger is not a second part. States of the line: running, latched.
+States of a part, and what moves it: `states`. States of the line: running, latched.
 """
 
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import Counter
 
 import msgspec
 
 from inspector.config import ArbiterSetup
 from inspector.decide.outages import Outages
+from inspector.decide.parts import NS_PER_MS, Part, Parts
 from inspector.decide.rules import Judgement, emergency, emergency_judgement, judge, missing_evidence
-from inspector.fusion.align import events_near, nearest_trigger, skew_ms
+from inspector.decide.states import PartState, Why, after
+from inspector.decide.verdicts import Times, make_record
+from inspector.fusion.matching import Matcher
+from inspector.fusion.readings import Readings
 from inspector.types import (
     Command,
     CommandKind,
@@ -28,29 +30,14 @@ from inspector.types import (
     PartEvidence,
     PartTrigger,
     ReasonCode,
+    Resumed,
     SensorEvent,
-    Verdict,
     VerdictRecord,
 )
 
 Output = VerdictRecord | OpinionRequest
 
-_NS_PER_MS = 1_000_000
 _EMERGENCY_VALIDITY_NS = 60_000_000_000  # a stop is worth delivering late; the latch is retained besides
-_REMEMBERED_PARTS = 4096
-_WAITING_RESULTS = 128
-_WAITING_EVENTS = 1024
-
-
-@dataclass(slots=True)
-class _Part:
-    trigger: PartTrigger
-    deadline_ns: int
-    due_ns: int  # decide now at the latest, so that the verdict is there by the deadline
-    wake_ns: int
-    results: dict[str, FrameResult] = field(default_factory=dict)
-    opinion: Opinion | None = None
-    opinion_asked: bool = False
 
 
 class Arbiter:
@@ -59,45 +46,71 @@ class Arbiter:
     def __init__(self, setup: ArbiterSetup) -> None:
         self._setup = setup
         self._policy = setup.decision
-        self._skew_ns = self._policy.max_skew_ms * _NS_PER_MS
-        self._open: dict[str, _Part] = {}
-        self._judged: deque[str] = deque(maxlen=_REMEMBERED_PARTS)
-        self._judged_ids: set[str] = set()
-        self._results: deque[FrameResult] = deque(maxlen=_WAITING_RESULTS)
-        self._events: deque[SensorEvent] = deque(maxlen=_WAITING_EVENTS)
+        self._skew_ns = self._policy.max_skew_ms * NS_PER_MS
+        self._parts = Parts(self._policy)
+        self._matcher = Matcher(
+            setup.cameras,
+            self._skew_ns,
+            by_count=self._policy.frames_by == "count",
+            numbered=setup.cameras[0] if self._policy.trigger == "frame" else "",
+        )
+        self._readings = Readings()
         self._outages = Outages()
         self._seq = 0
+        self._resumed_ns: int | None = None
+        self._counters: Counter[str] = Counter()
         self.latched_by: SensorEvent | None = None
-        self.counters: Counter[str] = Counter()
 
     @property
     def next_wakeup_ns(self) -> int | None:
         """When the next tick is due, or None when nothing is open."""
-        return min((part.wake_ns for part in self._open.values()), default=None)
+        return self._parts.next_wakeup_ns
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was not used, and why; they only grow."""
+        return self._counters + self._matcher.counters
+
+    def is_judged(self, part_id: str) -> bool:
+        """Whether this part has had its verdict, as far back as that is remembered."""
+        return self._parts.is_judged(part_id)
 
     def step(self, entry: JournalEntry) -> tuple[Output, ...]:
         """Take one input, or a tick of the clock, and return what follows from it, in order."""
         outputs: list[Output] = []
+        touched: set[str] = self._parts.due(entry.now_ns)
+        if entry.resumed is not None:
+            self._on_resumed(entry.resumed, entry.now_ns)
         if entry.event is not None:
             outputs += self._on_event(entry.event, entry)
+            touched |= self._parts.near(entry.event.observed_ns, self._skew_ns)
         if entry.trigger is not None:
             outputs += self._on_trigger(entry.trigger, entry)
+            # A part nearby may have lost a result to this one, or have got one that it is not sure of.
+            touched |= self._parts.near(entry.trigger.trigger_ns, 4 * self._skew_ns)
         if entry.result is not None:
-            self._on_result(entry.result)
+            touched |= self._on_result(entry.result)
         if entry.opinion is not None:
-            self._on_opinion(entry.opinion)
+            touched |= self._on_opinion(entry.opinion)
         if entry.command is not None:
             self._on_command(entry.command)
         if entry.health is not None:
             self._outages.see(entry.health)
-        for part in sorted(self._open.values(), key=lambda part: part.trigger.trigger_ns):
+            touched |= self._parts.open_ids()
+        for part in self._parts.in_order(touched):
             outputs += self._consider(part, entry)
         return tuple(outputs)
 
     # -- inputs ----------------------------------------------------------------------------------
 
+    def _on_resumed(self, resumed: Resumed, now_ns: int) -> None:
+        self._resumed_ns = now_ns
+        for part_id in resumed.judged:
+            self._parts.remember(part_id)
+        self.latched_by = self.latched_by or resumed.latched_by
+
     def _on_event(self, event: SensorEvent, entry: JournalEntry) -> list[Output]:
-        self._events.append(event)
+        self._readings.add(event)
         if not emergency(event, self._policy):
             return []
         self.latched_by = event
@@ -108,47 +121,39 @@ class Arbiter:
             window_start_ns=event.observed_ns,
             window_end_ns=event.observed_ns,
         )
-        outputs: list[Output] = [self._emergency(line, ReasonCode.EMERGENCY, entry)]
-        for part in sorted(self._open.values(), key=lambda part: part.trigger.trigger_ns):
-            outputs.append(self._emergency(self._evidence(part), ReasonCode.EMERGENCY, entry))
+        judgement = emergency_judgement(ReasonCode.EMERGENCY, event.sensor_id)
+        outputs: list[Output] = [self._say(line, judgement, entry, None)]
+        for part in self._parts.in_order(self._parts.open_ids()):
+            outputs.append(self._judged(part, Why.EMERGENCY, self._evidence(part), judgement, entry))
         return outputs
 
     def _on_trigger(self, trigger: PartTrigger, entry: JournalEntry) -> list[Output]:
-        if trigger.part_id in self._open or trigger.part_id in self._judged_ids:
-            self.counters["duplicate_triggers"] += 1
+        if self._parts.knows(trigger.part_id):
+            self._counters["duplicate_triggers"] += 1
             return []
-        deadline_ns = trigger.trigger_ns + self._policy.deadline_ms * _NS_PER_MS
-        due_ns = deadline_ns - self._policy.delivery_margin_ms * _NS_PER_MS
-        part = _Part(trigger, deadline_ns, due_ns, wake_ns=due_ns)
-        self._open[trigger.part_id] = part
-        self._claim_results()
+        part = self._parts.open(trigger)
+        self._matcher.opened(trigger)
         if self.latched_by is not None:
-            return [self._emergency(self._evidence(part), ReasonCode.LATCHED, entry)]
+            judgement = emergency_judgement(ReasonCode.LATCHED, self.latched_by.sensor_id)
+            return [self._judged(part, Why.LATCHED_TRIGGER, self._evidence(part), judgement, entry)]
+        if entry.now_ns >= part.due_ns:
+            evidence = self._evidence(part)
+            judgement = judge(evidence, self._policy)
+            return [self._judged(part, Why.LATE_TRIGGER, evidence, judgement, entry)]
+        part.state = after(part.state, Why.TRIGGER)
         return []
 
-    def _on_result(self, result: FrameResult) -> None:
-        if len(self._results) == self._results.maxlen:
-            self.counters["orphan_results"] += 1
-        self._results.append(result)
-        self._claim_results()
+    def _on_result(self, result: FrameResult) -> set[str]:
+        part_id = self._matcher.take(result)
+        return set() if part_id is None else {part_id}
 
-    def _claim_results(self) -> None:
-        """Give each waiting result to the open part that it is nearest to."""
-        waiting, self._results = self._results, deque(maxlen=_WAITING_RESULTS)
-        triggers = [part.trigger for part in self._open.values()]
-        for result in sorted(waiting, key=lambda result: (result.exposure_start_ns, result.camera_id)):
-            trigger = nearest_trigger(result, triggers, self._skew_ns)
-            if trigger is None or result.camera_id in self._open[trigger.part_id].results:
-                self._results.append(result)
-            else:
-                self._open[trigger.part_id].results[result.camera_id] = result
-
-    def _on_opinion(self, opinion: Opinion) -> None:
-        part = self._open.get(opinion.part_id)
-        if part is None or part.opinion is not None:
-            self.counters["late_opinions"] += 1
-        else:
-            part.opinion = opinion
+    def _on_opinion(self, opinion: Opinion) -> set[str]:
+        part = self._parts.get(opinion.part_id)
+        if part is None or part.opinion is not None or part.state is not PartState.ASKED:
+            self._counters["late_opinions"] += 1
+            return set()
+        part.opinion = opinion
+        return {opinion.part_id}
 
     def _on_command(self, command: Command) -> None:
         if command.kind is CommandKind.RESET:
@@ -156,119 +161,107 @@ class Arbiter:
 
     # -- deciding --------------------------------------------------------------------------------
 
-    def _consider(self, part: _Part, entry: JournalEntry) -> list[Output]:
+    def _consider(self, part: Part, entry: JournalEntry) -> list[Output]:
         """Judge the part if it can be judged now; else set when to look again."""
-        evidence = self._evidence(part)
         due = entry.now_ns >= part.due_ns
         part.wake_ns = part.due_ns
-        if not (self._all_arrived(part, evidence) or due):
+        if not (due or self._all_arrived(part)):
             return []
+        evidence = self._evidence(part)
         judgement = judge(evidence, self._policy)
-        if judgement.decision is Decision.CONFIRMED_ACTION or due or evidence.missing:
-            return [self._judged_now(evidence, part, judgement, entry)]
-        # Unsure, with time left: a reading may still come inside the window, an opinion until it is due.
-        if self._ask(part, entry.now_ns):
-            part.opinion_asked = True
+        why = Why.DUE if due else self._why(part, evidence, judgement, entry.now_ns)
+        if why is not None:
+            state = after(part.state, why)
+            if state is PartState.JUDGED:
+                return [self._judged(part, why, evidence, judgement, entry)]
+            part.state = state
+        if why is Why.ASK:
             return [OpinionRequest(part_id=evidence.part_id, evidence=evidence, deadline_ns=part.due_ns)]
-        if part.opinion_asked and part.opinion is None:
-            return []
-        if entry.now_ns >= evidence.window_end_ns or part.opinion is not None:
-            return [self._judged_now(evidence, part, judgement, entry)]
-        part.wake_ns = min(part.due_ns, evidence.window_end_ns)
+        if part.state is PartState.UNSURE and entry.now_ns < evidence.window_end_ns:
+            part.wake_ns = min(part.due_ns, evidence.window_end_ns)
         return []
 
-    def _ask(self, part: _Part, now_ns: int) -> bool:
-        left_ms = (part.due_ns - now_ns) / _NS_PER_MS
-        return (
-            not part.opinion_asked
-            and self._outages.opinions_offered
-            and left_ms > self._policy.opinion_budget_ms
+    def _why(self, part: Part, evidence: PartEvidence, judgement: Judgement, now_ns: int) -> Why | None:
+        """What moves the part now that all of its evidence is there, if anything does."""
+        if judgement.decision is Decision.CONFIRMED_ACTION:
+            return Why.SURE
+        if evidence.missing:
+            return Why.USELESS if part.state is PartState.OPEN else None
+        if part.state is PartState.ASKED:
+            return None if part.opinion is None else Why.OPINION
+        left_ms = (part.due_ns - now_ns) / NS_PER_MS
+        if self._outages.opinions_offered and left_ms > self._policy.opinion_budget_ms:
+            return Why.ASK
+        if now_ns >= evidence.window_end_ns:
+            return Why.WINDOW_CLOSED
+        return Why.DOUBT if part.state is PartState.OPEN else None
+
+    def _all_arrived(self, part: Part) -> bool:
+        """Whether nothing that could still change a confident verdict is on its way."""
+        trigger = part.trigger
+        return self._matcher.complete(trigger.part_id) and all(
+            self._readings.speaks(sensor, trigger.trigger_ns, self._skew_ns)
+            for sensor in self._setup.expected_sensors
         )
 
-    def _all_arrived(self, part: _Part, evidence: PartEvidence) -> bool:
-        """Whether nothing that could still change a confident verdict is on its way."""
-        if any(camera not in part.results for camera in self._setup.cameras):
-            return False
-        return not any(name.startswith("sensor.") for name in evidence.missing)
-
-    def _evidence(self, part: _Part) -> PartEvidence:
+    def _evidence(self, part: Part) -> PartEvidence:
         trigger_ns = part.trigger.trigger_ns
         evidence = PartEvidence(
             part_id=part.trigger.part_id,
             trigger_ns=trigger_ns,
-            results=tuple(part.results[camera] for camera in sorted(part.results)),
-            events=events_near(self._events, trigger_ns, self._skew_ns),
+            results=self._matcher.results(part.trigger.part_id),
+            events=self._readings.near(trigger_ns, self._skew_ns),
             opinion=part.opinion,
             window_start_ns=trigger_ns - self._skew_ns,
             window_end_ns=trigger_ns + self._skew_ns,
         )
-        return msgspec.structs.replace(evidence, missing=missing_evidence(evidence, self._setup))
+        missing = missing_evidence(evidence, self._setup)
+        return msgspec.structs.replace(evidence, missing=missing) if missing else evidence
 
     # -- verdicts --------------------------------------------------------------------------------
 
-    def _emergency(self, evidence: PartEvidence, reason: ReasonCode, entry: JournalEntry) -> VerdictRecord:
-        cause = self.latched_by.sensor_id if self.latched_by is not None else ""
-        part = self._open.pop(evidence.part_id, None)
-        self._remember(evidence.part_id)
-        deadline_ns = part.deadline_ns if part else entry.now_ns + self._policy.deadline_ms * _NS_PER_MS
-        valid_until_ns = entry.now_ns + _EMERGENCY_VALIDITY_NS
-        return self._verdict(evidence, emergency_judgement(reason, cause), entry, deadline_ns, valid_until_ns)
-
-    def _judged_now(
-        self, evidence: PartEvidence, part: _Part, judgement: Judgement, entry: JournalEntry
+    def _judged(
+        self, part: Part, why: Why, evidence: PartEvidence, judgement: Judgement, entry: JournalEntry
     ) -> VerdictRecord:
-        del self._open[evidence.part_id]
-        self._remember(evidence.part_id)
-        judgement = self._explained(judgement, evidence, part)
-        valid_until_ns = part.deadline_ns + self._policy.verdict_validity_ms * _NS_PER_MS
-        return self._verdict(evidence, judgement, entry, part.deadline_ns, valid_until_ns)
+        part.state = after(part.state, why)
+        if judgement.decision is not Decision.EMERGENCY_BRAKE:
+            judgement = self._explained(judgement, evidence, part, entry.now_ns)
+        self._parts.close(part.trigger.part_id)
+        self._matcher.closed(part.trigger.part_id)
+        return self._say(evidence, judgement, entry, part)
 
-    def _explained(self, judgement: Judgement, evidence: PartEvidence, part: _Part) -> Judgement:
-        """Say why evidence is missing, where that is known."""
-        if part.trigger.received_ns >= part.due_ns:
+    def _explained(self, judgement: Judgement, evidence: PartEvidence, part: Part, now_ns: int) -> Judgement:
+        """Say why evidence is missing, where that is known; after the deadline only the failsafe is left."""
+        trigger = part.trigger
+        restarted = self._resumed_ns is not None and trigger.trigger_ns < self._resumed_ns
+        if evidence.missing and restarted:
+            return judgement.because("arbiter down")
+        if trigger.received_ns >= part.due_ns or now_ns > part.deadline_ns:
             return judgement.too_late(self._policy)
-        if judgement.reason_code is ReasonCode.EVIDENCE_MISSING:
-            down = self._outages.since(part.trigger.trigger_ns - self._skew_ns, evidence.missing)
-            return judgement.because(down or judgement.cause)
-        return judgement
+        if not evidence.missing:
+            return judgement
+        down = self._outages.since(trigger.trigger_ns - self._skew_ns, evidence.missing)
+        unplaced = [c for c in self._matcher.unplaced(trigger.part_id) if f"vision.{c}" in evidence.missing]
+        clock = f"clock of {unplaced[0]}" if unplaced else ""
+        return judgement.because(down or clock or judgement.cause)
 
-    def _verdict(
-        self,
-        evidence: PartEvidence,
-        judgement: Judgement,
-        entry: JournalEntry,
-        deadline_ns: int,
-        valid_until_ns: int,
+    def _say(
+        self, evidence: PartEvidence, judgement: Judgement, entry: JournalEntry, part: Part | None
     ) -> VerdictRecord:
-        self._seq += 1
-        verdict = Verdict(
-            verdict_id=f"{entry.epoch}-{self._seq}",
-            part_id=evidence.part_id,
-            seq=self._seq,
-            decision=judgement.decision,
-            action=judgement.action,
-            reason_code=judgement.reason_code,
-            confidence=judgement.confidence,
-            p_defect=judgement.p_defect,
-            weights=judgement.weights,
-            skew_ms=skew_ms(evidence.results, evidence.events, evidence.trigger_ns),
-            modalities=judgement.modalities,
-            missing=evidence.missing,
-            cause=judgement.cause,
-            trigger_ns=evidence.trigger_ns,
-            decided_ns=entry.now_ns,
-            deadline_ns=deadline_ns,
-            valid_until_ns=valid_until_ns,
-            failsafe=judgement.failsafe,
-            config_sha256=self._setup.config_sha256,
-            model_sha256=self._setup.model_sha256,
+        """Number a verdict. `part` is None for the line itself."""
+        deadline_ns = part.deadline_ns if part else entry.now_ns + self._policy.deadline_ms * NS_PER_MS
+        emergency_brake = judgement.decision is Decision.EMERGENCY_BRAKE
+        valid_until_ns = (
+            entry.now_ns + _EMERGENCY_VALIDITY_NS
+            if emergency_brake
+            else deadline_ns + self._policy.verdict_validity_ms * NS_PER_MS
         )
-        return VerdictRecord(verdict=verdict, evidence=evidence)
-
-    def _remember(self, part_id: str) -> None:
-        if not part_id:
-            return
-        if len(self._judged) == self._judged.maxlen:
-            self._judged_ids.discard(self._judged[0])
-        self._judged.append(part_id)
-        self._judged_ids.add(part_id)
+        self._seq += 1
+        return make_record(
+            evidence,
+            judgement,
+            self._setup,
+            verdict_id=f"{entry.epoch}-{self._seq}",
+            seq=self._seq,
+            times=Times(decided_ns=entry.now_ns, deadline_ns=deadline_ns, valid_until_ns=valid_until_ns),
+        )

@@ -58,6 +58,7 @@ def result(
         camera_id=camera,
         frame_id=frame,
         exposure_start_ns=round(at_ms * MS),
+        clock_uncertainty_us=0.0,
         received_ns=round((at_ms + 8) * MS),
         model_sha256="m" * 64,
         status=status,
