@@ -26,7 +26,7 @@ CLOCK_MONOTONIC too, `*_utc_ns` UTC. In the order in which they appear first:
 - emergency_missed: deadline_ns
 - reset: source, attempt: RESET published
 - reset_unanswered: attempts: the state stays latched; the belt starts all the same
-- camera: the camera's counters, alive
+- camera: serial, alive, the camera's counters; one line a camera
 - summary: the fields of `score.Score`, interrupted, exit_status; always last
 """
 

@@ -18,14 +18,15 @@ from line_sim.scenario import Folder, Scenario
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 _SIZE_SAMPLE: Final = 64  # pictures that are opened to find the most common size
 _MAX_SIDE_PX: Final = 4096
+_OTHER_SIDE: Final = 1_000_000  # keys of the pictures of another side, beyond every part number
 
 
 class PartSource(Protocol):
     """The parts of a run, in order, and their pictures.
 
     `picture` returns grey (height, width) or RGB (height, width, 3), of `size_px` = (width, height);
-    the camera makes its pixel format of it. It is called by one thread at a time (the camera's).
-    Raises DataError when a picture cannot be had.
+    the camera makes its pixel format of it. `view` counts the cameras from 0. It is called by one
+    thread at a time (a camera's). Raises DataError when a picture cannot be had.
     """
 
     @property
@@ -34,21 +35,32 @@ class PartSource(Protocol):
     @property
     def parts(self) -> Sequence[PlannedPart]: ...
 
-    def picture(self, part: PlannedPart) -> Image: ...
+    def picture(self, part: PlannedPart, view: int = 0) -> Image: ...
 
 
 class RenderedParts:
-    """Parts drawn by the renderer, with defects at the scenario's rate."""
+    """Parts drawn by the renderer, with defects at the scenario's rate.
+
+    Each camera sees another side of the part; a defect is on one side only.
+    """
 
     def __init__(self, scenario: Scenario, seed: int, count: int) -> None:
         self.size_px = (scenario.camera.width_px, scenario.camera.height_px)
         rate, kinds = scenario.defect_rate, scenario.defects
         self.parts = tuple(plan_part(seed, n, rate, kinds) for n in range(1, count + 1))
         self._renderer = Renderer(seed, self.size_px)
+        self._seed, self._views = seed, scenario.camera.views
 
-    def picture(self, part: PlannedPart) -> GrayImage:
-        kind = None if part.defect is None else DefectKind(part.defect)
-        return self._renderer.render(part.image_key, kind).image
+    def picture(self, part: PlannedPart, view: int = 0) -> GrayImage:
+        seen = part.defect is not None and view == self.side_of_defect(part)
+        kind = DefectKind(part.defect) if part.defect is not None and seen else None
+        return self._renderer.render(part.image_key + view * _OTHER_SIDE, kind).image
+
+    def side_of_defect(self, part: PlannedPart) -> int:
+        """The view that shows the part's defect, if it has one."""
+        if self._views == 1:
+            return 0
+        return int(stream_rng(self._seed, Stream.VIEW, part.image_key).integers(self._views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ class FolderParts:
         shapes = [read_photo(photo.path).shape for photo in self._photos[::step]]
         self.size_px = common_size([(shape[0], shape[1]) for shape in shapes])
 
-    def picture(self, part: PlannedPart) -> Image:
+    def picture(self, part: PlannedPart, view: int = 0) -> Image:  # noqa: ARG002 - one photograph for all
         return letterbox(read_photo(self._photos[part.image_key].path), self.size_px)
 
 

@@ -31,6 +31,8 @@ class Stream(IntEnum):
     FAULT = 6
     LAYER = 7
     SHUFFLE = 8
+    VIEW = 9
+    CAMPAIGN = 10
 
 
 def stream_rng(seed: int, stream: Stream, *key: int) -> np.random.Generator:

@@ -1,21 +1,23 @@
 """`line-sim run`: camera, world, sensors and PLC in one process."""
 
+import ipaddress
 import os
 import queue
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 
 from inspector.clock import SystemClock
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, DeviceError
 from line_sim.camera.camera import VirtualCamera
 from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.faults import FaultKnobs
-from line_sim.camera_source import PartFrames
+from line_sim.camera_source import CamerasOnOneWire, PartFrames
 from line_sim.edge import Edge
 from line_sim.event_log import EventLog
 from line_sim.faults import FaultPlan
@@ -97,18 +99,54 @@ def _stopped_by_signals(inbox: "queue.SimpleQueue[Inbound]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _camera(options: RunOptions, scenario: Scenario, source: PartSource) -> VirtualCamera:
+def make_cameras(
+    first_address: str, scenario: Scenario, source: PartSource, seed: int
+) -> list[VirtualCamera]:
+    """Make the cameras of a scenario, SIM-0001 at `first_address` and the next ones after it."""
+    turn = threading.Lock()
+    return [
+        VirtualCamera(
+            _camera_config(_address_after(first_address, view), view, scenario, source, seed),
+            PartFrames(source, view, turn),
+        )
+        for view in range(scenario.camera.views)
+    ]
+
+
+def _address_after(first: str, offset: int) -> str:
+    try:
+        return str(ipaddress.IPv4Address(first) + offset) if offset else first
+    except ValueError as error:
+        raise ConfigError(f"--camera-address {first}: give an IPv4 address of this machine") from error
+
+
+def _camera_config(
+    address: str, view: int, scenario: Scenario, source: PartSource, seed: int
+) -> VirtualCameraConfig:
     width, height = source.size_px
     look = scenario.camera
-    config = VirtualCameraConfig(
-        address=options.camera_address,
+    return VirtualCameraConfig(
+        address=address,
+        serial=f"SIM-{view + 1:04d}",
         width=width,
         height=height,
         packet_size=look.packet_bytes,
         link_mbit_per_s=look.link_mbit_per_s,
-        faults=FaultKnobs(loss=look.packet_loss, drop_frames=look.frame_loss, seed=options.settings.seed),
+        noise_seed=view,
+        faults=FaultKnobs(loss=look.packet_loss, drop_frames=look.frame_loss, seed=seed + view),
     )
-    return VirtualCamera(config, PartFrames(source))
+
+
+@contextmanager
+def powered(cameras: Sequence[VirtualCamera]) -> Iterator[None]:
+    """Have the cameras on. Raises ConfigError when one cannot have its address."""
+    with ExitStack() as stack:
+        try:
+            for camera in cameras:
+                stack.enter_context(camera)
+        except DeviceError as error:
+            raise ConfigError(str(error)) from error
+        yield
 
 
 def _ready(options: RunOptions, source: PartSource, camera: VirtualCamera) -> Fields:
@@ -142,14 +180,14 @@ def run_line(options: RunOptions) -> RunResult:
     clock = SystemClock()
     inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
     link = MqttLink(options.broker, options.base, inbox)
-    camera = _camera(options, scenario, source)
+    cameras = make_cameras(options.camera_address, scenario, source, options.settings.seed)
     log = EventLog(options.events, clock)
     try:
-        with _stopped_by_signals(inbox), camera:
+        with _stopped_by_signals(inbox), powered(cameras):
             link.start(CONNECT_TIMEOUT_S)
             try:
-                log.emit("ready", _ready(options, source, camera))
-                edge = Edge(link, camera, log, FaultPlan(scenario.faults), clock)
+                log.emit("ready", _ready(options, source, cameras[0]))
+                edge = Edge(link, CamerasOnOneWire(cameras), log, FaultPlan(scenario.faults), clock)
                 line = Line(
                     scenario,
                     source.parts,
@@ -160,7 +198,9 @@ def run_line(options: RunOptions) -> RunResult:
                     clock=clock,
                 )
                 result = RunResult(*line.run())
-                log.emit("camera", {**asdict(camera.statistics), "alive": camera.alive})
+                for camera in cameras:
+                    about: Fields = {"serial": camera.config.serial, "alive": camera.alive}
+                    log.emit("camera", {**about, **asdict(camera.statistics)})
             finally:
                 link.stop()
         summary: Fields = {**result.score.as_dict(), "interrupted": result.interrupted}

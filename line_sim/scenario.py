@@ -39,7 +39,10 @@ class Source(Section):
 
 
 class Camera(Section):
-    """The virtual camera. Size in pixels; with photographs their most common size is taken."""
+    """The virtual camera. Size in pixels; with photographs their most common size is taken.
+
+    `views` cameras look at each part, from different sides, on addresses that follow each other.
+    """
 
     width_px: int = Field(default=640, ge=96, le=4096, multiple_of=2)
     height_px: int = Field(default=480, ge=96, le=4096, multiple_of=2)
@@ -47,6 +50,7 @@ class Camera(Section):
     link_mbit_per_s: Positive | None = 1000.0
     packet_loss: Probability = 0.0
     frame_loss: Probability = 0.0
+    views: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 class Belt(Section):
