@@ -13,6 +13,7 @@ from inspector.config import CameraConfig, Config, Site, SiteConfig
 from inspector.errors import ConfigError
 
 C = TypeVar("C", bound=Config)
+_REASONS = {"extra_forbidden": "there is no such key", "missing": "this key is needed"}
 
 
 def load_site(path: Path) -> Site:
@@ -59,7 +60,7 @@ def load_yaml(path: Path, kind: type[C]) -> C:
         keys = [str(key) for key in first["loc"]]
         line = _line(tree, keys)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}:{line}: {'.'.join(keys) or 'the file'}: {reason}{more}") from error
 
 

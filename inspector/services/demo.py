@@ -24,7 +24,9 @@ from inspector.services.demo_site import DemoChoices, free_camera_address, write
 from inspector.services.demo_summary import Measured, summarise
 from inspector.services.demo_view import DemoView
 from inspector.services.interrupt import Interrupt
+from inspector.services.recorder import run_id
 from inspector.services.supervisor import Supervisor
+from inspector.store.layout import read_meta, session_folders
 from inspector.topics import VERDICTS
 
 _READY_S = 60
@@ -193,8 +195,12 @@ class _Demo:
             self._view.verdict(event, self._measured.latency_ms(event["verdict_id"]))
 
     def _session(self) -> str:
-        folders = sorted(self._options.sessions.glob("*/session.json"))
-        return str(folders[-1].parent) if folders else ""
+        """The session of this run, among those of other runs that may go on beside it."""
+        ours = run_id(str(os.getpid()), os.getpid())
+        for folder in reversed(session_folders(self._options.sessions)):
+            if read_meta(folder).info.run_id == ours:
+                return str(folder)
+        return ""
 
 
 class _Line:

@@ -137,7 +137,7 @@ def make(context: Context, argument: str) -> RecorderService:
 def _info(context: Context) -> SessionInfo:
     setup = arbiter_setup(context.site)
     return SessionInfo(
-        run_id=_run_id(context.domain),
+        run_id=run_id(context.domain, os.getppid()),
         config_sha256=setup.config_sha256,
         model_sha256=setup.model_sha256,
         versions={name: version(name) for name in _PACKAGES},
@@ -145,9 +145,9 @@ def _info(context: Context) -> SessionInfo:
     )
 
 
-def _run_id(domain: str) -> str:
-    """Name this run of the cell: the supervisor's process, told apart from a later one of that number."""
-    return f"{domain}-{psutil.Process(os.getppid()).create_time():.2f}"
+def run_id(domain: str, supervisor: int) -> str:
+    """Name a run of the cell: the supervisor's process, told apart from a later one of that number."""
+    return f"{domain}-{psutil.Process(supervisor).create_time():.2f}"
 
 
 def _files(site: Site) -> dict[str, str]:
