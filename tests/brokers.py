@@ -1,13 +1,15 @@
-"""A real mosquitto on a free loopback port, for tests. Needs Debian's `mosquitto` package."""
+"""Real brokers on a free loopback port, for tests: Debian's mosquitto, and amqtt from PyPI."""
 
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-STARTS_WITHIN_S = 10.0
+STARTS_WITHIN_S = 20.0
 
 
 def mosquitto_binary() -> str | None:
@@ -22,35 +24,26 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Mosquitto:
-    """One broker: `start`, `stop` (in order), `kill` (SIGKILL); it keeps its port over restarts.
+class Broker:
+    """One broker process: `start`, `stop` (in order), `kill` (SIGKILL); its port survives restarts."""
 
-    `options` are lines of mosquitto.conf; anonymous access is allowed unless they say otherwise.
-    """
+    name = "broker"
 
-    def __init__(self, directory: Path, *, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: Path) -> None:
         self.port = free_port()
         self._directory = directory
-        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Sequence[str]:
+        """Write the configuration into the folder, and return the command that runs the broker."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
-        binary = mosquitto_binary()
-        if binary is None:
-            raise FileNotFoundError("mosquitto is not installed")
         self._directory.mkdir(parents=True, exist_ok=True)
-        config = self._directory / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", *self._options]
-        if not any(line.startswith(("allow_anonymous", "password_file")) for line in lines):
-            lines.append("allow_anonymous true")
-        if os.geteuid() == 0:
-            lines.append("user root")  # else it becomes another user, who cannot read our files
-        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        with (self._directory / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [binary, "-c", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        command = self.command()
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + STARTS_WITHIN_S
         while True:
             try:
@@ -59,8 +52,14 @@ class Mosquitto:
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self.kill()
-                    raise RuntimeError(f"mosquitto did not start:\n{self.log()}") from error
+                    raise RuntimeError(f"{self.name} did not start:\n{self.log()}") from error
                 time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running broker."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -80,7 +79,11 @@ class Mosquitto:
 
     def log(self) -> str:
         """Return what it has said."""
-        return (self._directory / "mosquitto.log").read_text(encoding="utf-8", errors="replace")
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def _log_path(self) -> Path:
+        return self._directory / f"{self.name}.log"
 
     def _signal(self, name: str) -> None:
         if self._process is not None:
@@ -95,3 +98,53 @@ class Mosquitto:
             self._process.terminate()
         self._process.wait(timeout=10)
         self._process = None
+
+
+class Mosquitto(Broker):
+    """Needs Debian's `mosquitto` package.
+
+    `options` are lines of mosquitto.conf; anonymous access is allowed unless they say otherwise.
+    With `config`, a whole mosquitto.conf, they are left out; its listener must be `port`.
+    """
+
+    name = "mosquitto"
+
+    def __init__(self, directory: Path, *, options: tuple[str, ...] = (), config: str | None = None) -> None:
+        super().__init__(directory)
+        self._options = options
+        self.config = config
+
+    def command(self) -> Sequence[str]:
+        binary = mosquitto_binary()
+        if binary is None:
+            raise FileNotFoundError("mosquitto is not installed")
+        if self.config is not None:
+            lines = self.config.splitlines()
+        else:
+            lines = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", *self._options]
+            if not any(line.startswith(("allow_anonymous", "password_file")) for line in lines):
+                lines.append("allow_anonymous true")
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it becomes another user, who cannot read our files
+        path = self._directory / "mosquitto.conf"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return [binary, "-c", str(path)]
+
+
+AMQTT_CONFIG = """\
+listeners:
+  default: {{type: tcp, bind: "127.0.0.1:{port}"}}
+plugins:
+  amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
+"""
+
+
+class Amqtt(Broker):
+    """A broker in Python: MQTT 3.1.1 only, QoS 1, Will, retained messages."""
+
+    name = "amqtt"
+
+    def command(self) -> Sequence[str]:
+        path = self._directory / "amqtt.yaml"
+        path.write_text(AMQTT_CONFIG.format(port=self.port), encoding="utf-8")
+        return [str(Path(sys.executable).with_name("amqtt")), "-c", str(path)]

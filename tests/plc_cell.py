@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -92,10 +92,10 @@ def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
 class Listener:
     """A PLC: subscribed to all of the cell, reconnects at once, can publish."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, protocol: MQTTProtocolVersion = MQTTv5) -> None:
         self.heard: list[Heard] = []
         self._subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="plc", protocol=MQTTv5)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="plc", protocol=protocol)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message

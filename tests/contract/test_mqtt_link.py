@@ -1,11 +1,12 @@
-"""The link over a real broker: round trips, presence, storms."""
+"""The link over real brokers, in MQTT 5 and 3.1.1: round trips, presence, storms."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Mosquitto
+from brokers import Amqtt, Broker, Mosquitto, mosquitto_binary
+from paho.mqtt.client import MQTTv5, MQTTv311
 from plc_cell import CLOCK, PATIENCE_S, TOPICS, Cell, Listener, verdict, wait_until
 
 from inspector.config import BrokerConfig
@@ -19,15 +20,24 @@ from inspector.types import (
     SensorEvent,
 )
 
+PLC_PROTOCOL = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}
 
-@pytest.fixture(params=["mqtt5", "mqtt311"])
-def config(mosquitto: Mosquitto, request: pytest.FixtureRequest) -> BrokerConfig:
-    return BrokerConfig(port=mosquitto.port, protocol=request.param)
+
+# amqtt speaks MQTT 3.1.1 only.
+@pytest.fixture(params=["mosquitto-mqtt5", "mosquitto-mqtt311", "amqtt-mqtt311"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerConfig]:
+    name, _, protocol = request.param.partition("-")
+    if name == "mosquitto" and mosquitto_binary() is None:
+        pytest.skip("needs mosquitto: apt install mosquitto")
+    broker: Broker = {"mosquitto": Mosquitto, "amqtt": Amqtt}[name](tmp_path / "broker")
+    broker.start()
+    yield BrokerConfig(port=broker.port, protocol=protocol)
+    broker.kill()
 
 
 @pytest.fixture
-def plc(mosquitto: Mosquitto) -> Iterator[Listener]:
-    listener = Listener(mosquitto.port)
+def plc(config: BrokerConfig) -> Iterator[Listener]:
+    listener = Listener(config.port, PLC_PROTOCOL[config.protocol])
     yield listener
     listener.close()
 
@@ -108,13 +118,15 @@ def test_explanations_and_faults(cell: Cell, plc: Listener) -> None:
     assert (fault["code"], fault["text"]) == ("CAMERA_LOST", "check the cable")
 
 
-def test_presence(config: BrokerConfig, mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_presence(config: BrokerConfig, tmp_path: Path) -> None:
     with Cell(config, tmp_path / "outbox") as cell:
         cell.link.set_state("Initialized", emergency_latched=False)
         cell.until_connected()
         cell.link.set_state("ContinuousExecution", emergency_latched=True)
         cell.once()
-        late = Listener(mosquitto.port)  # a PLC that comes later sees how things are
+        late = Listener(
+            config.port, PLC_PROTOCOL[config.protocol]
+        )  # a PLC that comes later sees how things are
         cell.until(lambda: late.leaves("availability") != [] and late.leaves("state") != [], "both")
         assert late.leaves("availability") == [{"available": True}]
         assert late.leaves("state")[0]["state"] == "ContinuousExecution"

@@ -11,32 +11,13 @@ from random import Random
 
 import pytest
 from brokers import Mosquitto, free_port, mosquitto_binary
+from certificates import make_certificate
 from plc_cell import Cell, verdict
 
 from inspector.config import BrokerConfig, TlsConfig
 from inspector.errors import ConfigError
 from inspector.plc.check import check_broker
 from inspector.plc.client import read_access
-
-
-def openssl(*arguments: str, cwd: Path) -> None:
-    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True)
-
-
-def make_certificate(directory: Path, name: str, issuer: str | None, extension: str) -> None:
-    """Write NAME.key and NAME.crt, signed by the issuer or by itself."""
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    request = ("req", *new_key, "-keyout", f"{name}.key", "-subj", f"/CN={name}")
-    if issuer is None:
-        openssl(*request, "-x509", "-days", "2", "-out", f"{name}.crt", cwd=directory)
-        return
-    openssl(*request, "-out", f"{name}.csr", cwd=directory)
-    (directory / f"{name}.ext").write_text(extension)
-    openssl(
-        *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"),
-        *("-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
-        cwd=directory,
-    )
 
 
 @pytest.fixture(scope="module")
