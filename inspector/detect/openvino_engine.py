@@ -9,11 +9,10 @@ import numpy as np
 import openvino as ov
 
 from inspector.clock import Clock
-from inspector.detect.decode import Decoded, decode_anomaly_map
+from inspector.detect.decode import Decoded, decode, output_names
 from inspector.detect.engine import Counts, Ticket
 from inspector.detect.engine_errors import RunError
 from inspector.detect.frame_context import frame_context
-from inspector.detect.graph import SCORE, SCORE_MAP
 from inspector.detect.manifest import Manifest
 from inspector.detect.outcome import frame_result
 from inspector.detect.prepare import NetworkInput, prepare
@@ -28,6 +27,7 @@ class _Request:
     def __init__(self, request: Any, manifest: Manifest) -> None:
         self._request = request
         self._manifest = manifest
+        self._names = output_names(manifest)
         self._inputs: Sequence[NetworkInput] = ()
 
     def start(self, inputs: Sequence[NetworkInput]) -> None:
@@ -47,9 +47,11 @@ class _Request:
 
     def read(self) -> list[Decoded]:
         self._inputs = ()
-        score = float(self._request.get_tensor(SCORE).data)
-        score_map = self._request.get_tensor(SCORE_MAP).data
-        return [decode_anomaly_map(score, score_map, self._manifest)]
+        outputs = {name: self._request.get_tensor(name).data for name in self._names}
+        try:
+            return [decode(outputs, self._manifest)]
+        except ModelError as error:
+            raise RunError(str(error)) from error
 
 
 class OpenVinoEngine:
