@@ -1,6 +1,7 @@
 """Cameras as real processes on loopback or host addresses, for tests that open or kill them."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,11 @@ class CameraProcess:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: silent like a camera whose cable was pulled; not even its host says that it is gone."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def _listens(self) -> bool:
         assert self._process is not None

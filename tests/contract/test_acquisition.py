@@ -322,6 +322,25 @@ def test_a_dead_camera_can_be_stopped_and_closed(mortal: CameraProcess) -> None:
     camera.close()
 
 
+@pytest.mark.parametrize("end", ["kill", "freeze"])
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_a_register_access_does_not_wait_for_a_camera_that_died(
+    mortal: CameraProcess, end: str, access: str
+) -> None:
+    """Aravis asks a dead camera for 2.5 s a register. What began before the loss was known ends with it."""
+    with open_camera(config_of(mortal, TriggerMode="On", TriggerSource="Software"), CLOCK) as camera:
+        camera.start()
+        getattr(mortal, end)()
+        with subprocess.Popen(["sleep", "2.2"]) as patience:
+            with pytest.raises(DeviceError):
+                camera.read("TimestampLatchValue") if access == "read" else camera.execute("TriggerSoftware")
+            with pytest.raises(DeviceError):
+                camera.fetch(1000)
+            camera.close()
+            assert patience.poll() is None, "it took longer than one register access of Aravis"
+            patience.kill()
+
+
 def test_another_program_keeps_the_camera_until_it_dies(mortal: CameraProcess) -> None:
     config = config_of(mortal)
     holder = subprocess.Popen(

@@ -1,8 +1,9 @@
 """Our GenTL producer's data stream: what it counts, how it is set, and whose memory it fills."""
 
+import mmap
+import os
 from collections.abc import Callable, Iterator
 from ctypes import byref, c_size_t, c_uint64, c_void_p
-from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
@@ -136,9 +137,11 @@ def test_frames_land_in_shared_memory_of_the_caller(open_camera: Open) -> None:
     """The pointer handed out is the caller's, nothing beside it is touched, and it comes back safely."""
     at, gap = open_camera(), 4096
     gentl = at.gentl
-    shared = SharedMemory(create=True, size=3 * (PIXELS + gap))
-    assert shared.buf is not None
-    view = np.frombuffer(shared.buf, np.uint8)
+    # Not multiprocessing's SharedMemory, whose resource tracker stays behind as a process.
+    descriptor = os.memfd_create("frames")
+    os.ftruncate(descriptor, 3 * (PIXELS + gap))
+    shared = mmap.mmap(descriptor, 0)
+    view = np.frombuffer(shared, np.uint8)
     try:
         view[:] = 0xA5
         base = view.ctypes.data
@@ -178,7 +181,7 @@ def test_frames_land_in_shared_memory_of_the_caller(open_camera: Open) -> None:
     finally:
         del view
         shared.close()
-        shared.unlink()
+        os.close(descriptor)
 
 
 def test_harvesters_reads_and_writes_the_stream_features(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,18 @@
 /* The Device module: a camera under our control. */
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "producer.h"
+
+#define REGISTER_CAPABILITY 0x0934
+#define CAPABILITY_PENDING_ACK 0x20u
+#define REGISTER_HEARTBEAT_TIMEOUT 0x0938
+#define REGISTER_CONFIGURATION 0x0954
+#define CONFIGURATION_PENDING_ACK 0x2u
+#define REGISTER_PENDING_TIMEOUT 0x0958
 
 static pthread_mutex_t connect_mutex = PTHREAD_MUTEX_INITIALIZER; /* so that one new socket is one camera's */
 static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -32,18 +41,31 @@ bool device_is_open(const Found *camera) {
     return open;
 }
 
-static void *release(void *gobject) {
-    arv.g_object_unref(gobject);
-    return NULL;
+typedef struct {
+    Job job;
+    void *gobject;
+} Release;
+
+static void release_run(Job *job) {
+    Release *release = (Release *)job;
+    arv.g_object_unref(release->gobject);
+    release->gobject = NULL;
 }
 
-/* Aravis says goodbye to the camera when its objects go, which takes 2.5 s a register if nobody
- * answers. Nobody should wait for that. */
-void release_later(void *gobject) {
-    pthread_t thread;
-    if (!gobject) return;
-    if (pthread_create(&thread, NULL, release, gobject) == 0) pthread_detach(thread);
-    else arv.g_object_unref(gobject);
+static void release_discard(Job *job) {
+    if (((Release *)job)->gobject) release_run(job);
+    free(job);
+}
+
+void device_release(Device *device, void *gobject) {
+    Release *release = calloc(1, sizeof *release);
+    if (!release) {
+        arv.g_object_unref(gobject);
+        return;
+    }
+    release->job = (Job){.run = release_run, .discard = release_discard};
+    release->gobject = gobject;
+    if (worker_call(device->worker, &release->job)) release_discard(&release->job);
 }
 
 int32_t device_error(GError *error, const char *what) {
@@ -64,10 +86,12 @@ int32_t device_error(GError *error, const char *what) {
 
 static void destroy(Object *object) {
     Device *device = (Device *)object;
+    device_keep(device, false);
+    if (device->arv) device_release(device, device->arv);
     device_unwatch(device);
+    if (device->control >= 0) close(device->control);
+    if (device->worker) worker_end(device->worker);
     claim(device->camera.id, false);
-    if (device->lost) release_later(device->arv);
-    else if (device->arv) arv.g_object_unref(device->arv);
     pthread_mutex_destroy(&device->watch_mutex);
     pthread_cond_destroy(&device->watch_wake);
 }
@@ -84,19 +108,76 @@ static ArvDevice *connect_camera(const Found *camera, GError **error) {
     return opened;
 }
 
-static int32_t take_control(Device *device) {
-    GError *error = NULL;
+typedef struct {
+    Job job;
+    Found camera;
+    ArvDevice *arv;
+    GError *error;
+    int control;
+    uint32_t heartbeat_ms, pending_ms;
+} Connect;
+
+/* A camera may be slow over a command and say so (PENDING_ACK), if it is asked to: then its silence
+ * means more. Returns after how many ms it would say so, 0 where it cannot. */
+static uint32_t ask_for_pending_ack(ArvDevice *device) {
+    uint32_t capability = 0, configuration = 0, timeout_ms = 0;
+    if (!arv.arv_device_read_register(device, REGISTER_CAPABILITY, &capability, NULL)) return 0;
+    if (!(capability & CAPABILITY_PENDING_ACK)) return 0;
+    if (!arv.arv_device_read_register(device, REGISTER_CONFIGURATION, &configuration, NULL)) return 0;
+    if (!(configuration & CONFIGURATION_PENDING_ACK) &&
+        !arv.arv_device_write_register(device, REGISTER_CONFIGURATION, configuration | CONFIGURATION_PENDING_ACK, NULL))
+        return 0;
+    return arv.arv_device_read_register(device, REGISTER_PENDING_TIMEOUT, &timeout_ms, NULL) ? timeout_ms : 0;
+}
+
+static void connect_run(Job *job) {
+    Connect *connect = (Connect *)job;
     int before[GUARD_SOCKETS];
     pthread_mutex_lock(&connect_mutex);
-    int count = guard_before_open(device->camera.local, before, GUARD_SOCKETS);
-    device->arv = connect_camera(&device->camera, &error);
-    if (device->arv) guard_after_open(&device->camera, before, count);
+    int count = guard_before_open(connect->camera.local, before, GUARD_SOCKETS);
+    connect->arv = connect_camera(&connect->camera, &connect->error);
+    if (connect->arv) connect->control = guard_after_open(&connect->camera, before, count);
     pthread_mutex_unlock(&connect_mutex);
-    if (!device->arv) return device_error(error, "the camera cannot be opened");
-    if (!arv.arv_gv_device_is_controller(device->arv))
-        return fail(GC_ERR_ACCESS_DENIED, "another program has control of %s", device->camera.id);
+    if (!connect->arv || !arv.arv_gv_device_is_controller(connect->arv)) return;
+    arv.arv_device_read_register(connect->arv, REGISTER_HEARTBEAT_TIMEOUT, &connect->heartbeat_ms, NULL);
+    connect->pending_ms = ask_for_pending_ack(connect->arv);
+}
+
+static void connect_discard(Job *job) {
+    Connect *connect = (Connect *)job;
+    if (connect->error) arv.g_error_free(connect->error);
+    if (connect->control >= 0) close(connect->control);
+    if (connect->arv) arv.g_object_unref(connect->arv);
+    free(connect);
+}
+
+static int32_t take_control(Device *device) {
+    Connect *connect = calloc(1, sizeof *connect);
+    if (!connect) return fail(GC_ERR_OUT_OF_MEMORY, "no memory");
+    connect->job = (Job){.run = connect_run, .discard = connect_discard};
+    connect->camera = device->camera;
+    connect->control = -1;
     device_watch(device);
-    return GC_ERR_SUCCESS;
+    device_write_begins(device);
+    bool done = worker_call(device->worker, &connect->job);
+    device_write_ends(device);
+    if (!done) return fail(GC_ERR_IO, "%s", device->lost);
+    int32_t result = GC_ERR_SUCCESS;
+    if (connect->arv) {
+        device->arv = connect->arv;
+        device->control = connect->control;
+        connect->arv = NULL;
+        connect->control = -1;
+        if (!arv.arv_gv_device_is_controller(device->arv))
+            result = fail(GC_ERR_ACCESS_DENIED, "another program has control of %s", device->camera.id);
+        device_patience(device, connect->heartbeat_ms, connect->pending_ms);
+    } else {
+        result = device_error(connect->error, "the camera cannot be opened");
+        connect->error = NULL;
+    }
+    connect_discard(&connect->job);
+    device_keep(device, result == GC_ERR_SUCCESS);
+    return result;
 }
 
 int32_t device_open(Interface *interface, const Found *camera, HANDLE *handle) {
@@ -107,6 +188,8 @@ int32_t device_open(Interface *interface, const Found *camera, HANDLE *handle) {
         return fail(GC_ERR_OUT_OF_MEMORY, "too many open objects");
     }
     device->camera = *camera;
+    device->control = -1;
+    device->worker = worker_new();
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -118,7 +201,9 @@ int32_t device_open(Interface *interface, const Found *camera, HANDLE *handle) {
     int32_t status = 0;
     size_t size = sizeof status;
     device_info(camera, false, DEVICE_INFO_ACCESS_STATUS, NULL, &status, &size);
-    if (status == DEVICE_ACCESS_STATUS_BUSY)
+    if (!device->worker)
+        result = fail(GC_ERR_OUT_OF_MEMORY, "no thread for the camera");
+    else if (status == DEVICE_ACCESS_STATUS_BUSY)
         result = fail(GC_ERR_ACCESS_DENIED, "another program has control of %s", camera->id);
     else if (status == DEVICE_ACCESS_STATUS_NOACCESS)
         result = fail(GC_ERR_IO, "%s does not answer register reads: is it on our subnet?", camera->id);

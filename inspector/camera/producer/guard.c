@@ -9,9 +9,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "producer.h"
@@ -171,8 +174,9 @@ int guard_find_stream(struct in_addr local, uint16_t port) {
 
 int guard_before_open(struct in_addr local, int *fds, int capacity) { return list_sockets(local, 0, fds, capacity); }
 
-/* The control socket is the one that opening the camera has made. Left alone where that is not sure. */
-void guard_after_open(const Found *camera, const int *before, int count) {
+/* The control socket is the one that opening the camera has made. Left alone where that is not sure, else
+ * a descriptor of our own is returned. */
+int guard_after_open(const Found *camera, const int *before, int count) {
     int now[GUARD_SOCKETS], made = -1, several = 0;
     int total = list_sockets(camera->local, 0, now, GUARD_SOCKETS);
     for (int i = 0; i < total; i++) {
@@ -182,7 +186,16 @@ void guard_after_open(const Found *camera, const int *before, int count) {
         made = now[i];
         several++;
     }
-    if (several == 1) guard_control(made, camera->address);
+    if (several != 1) return -1;
+    guard_control(made, camera->address);
+    return fcntl(made, F_DUPFD_CLOEXEC, 0);
+}
+
+/* When Aravis last took an acknowledge from its control socket: a number that changes. */
+int64_t guard_control_heard(int fd) {
+    struct timespec at = {0};
+    if (fd < 0 || ioctl(fd, SIOCGSTAMPNS, &at) != 0) return 0; /* the first call switches it on */
+    return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
 /* Throws away what came before the filter did. */

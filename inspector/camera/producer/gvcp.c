@@ -128,23 +128,28 @@ int gvcp_probe_open(const Found *camera) {
     return fd;
 }
 
-/* Asks who has control. Every answer, an error too, shows that the camera lives. */
+/* Asks who has control. Every answer, an error or a late one too, shows that the camera lives. */
 int gvcp_probe(int fd, uint16_t *request, int wait_ms) {
     *request = (uint16_t)(*request == 0xFFFF ? 1 : *request + 1); /* 0 is not a valid request id */
     uint8_t command[12] = {0};
     put_header(command, 0x01, COMMAND_READREG, 4, *request);
     put16(command + 10, REGISTER_CONTROL);
     int64_t end = monotonic_ns() + (int64_t)wait_ms * 1000000;
-    /* A dead camera's host may answer with ICMP, which a connected socket reports as an error. */
-    if (send(fd, command, sizeof command, 0) < 0 && errno != ECONNREFUSED) return PROBE_SILENT;
+    /* A host without a camera answers with ICMP, which a connected socket reports as an error, once:
+     * that of the last probe comes instead of sending this one. */
+    if (send(fd, command, sizeof command, 0) < 0 &&
+        (errno != ECONNREFUSED || send(fd, command, sizeof command, 0) < 0))
+        return errno == ECONNREFUSED ? PROBE_REFUSED : PROBE_SILENT;
+    int silent = PROBE_SILENT;
     for (;;) {
         int64_t left = end - monotonic_ns();
-        if (left <= 0) return PROBE_SILENT;
+        if (left <= 0) return silent;
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
         if (poll(&poll_fd, 1, (int)(left / 1000000) + 1) <= 0) continue;
         uint8_t packet[600];
         ssize_t size = recv(fd, packet, sizeof packet, MSG_DONTWAIT);
-        if (size < 0) return PROBE_SILENT;
+        if (size < 0) return errno == ECONNREFUSED ? PROBE_REFUSED : silent;
+        if (size >= 8) silent = PROBE_BUSY; /* PENDING_ACK, or the answer to an earlier probe */
         if (size < 8 || get16(packet + 2) != ACK_READREG || get16(packet + 6) != *request) continue;
         if (get16(packet) == STATUS_ACCESS_DENIED) return PROBE_CONTROLLED; /* exclusive access */
         return size >= 12 && (packet[11] & 3) ? PROBE_CONTROLLED : PROBE_FREE;

@@ -36,7 +36,7 @@ static bool find_camera(Interface *interface, const char *id, Found *camera) {
 static int probe_once(const Found *camera) {
     int fd = gvcp_probe_open(camera), state = PROBE_SILENT;
     uint16_t request = 0;
-    for (int i = 0; fd >= 0 && i < 3 && state == PROBE_SILENT; i++) state = gvcp_probe(fd, &request, 100);
+    for (int i = 0; fd >= 0 && i < 3 && state < PROBE_FREE; i++) state = gvcp_probe(fd, &request, 100);
     if (fd >= 0) close(fd);
     return state;
 }
@@ -158,7 +158,7 @@ GC_API IFOpenDevice(HANDLE handle, const char *id, int32_t access, HANDLE *out) 
     } else {
         bool known = find_camera(interface, id, &camera);
         /* One that came back after a restart may have another address, so look again. */
-        if (!known || probe_once(&camera) == PROBE_SILENT) {
+        if (!known || probe_once(&camera) < PROBE_BUSY) {
             interface_scan(interface, BROADCAST_WAIT_MS);
             known = find_camera(interface, id, &camera);
         }

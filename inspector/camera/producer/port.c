@@ -19,25 +19,56 @@ static bool out_of_range(uint64_t address, size_t size) {
     return address > UINT32_MAX || size > (uint64_t)UINT32_MAX + 1 - address;
 }
 
-/* The protocol moves whole, aligned 32 bit words; GenApi asks for what it likes. */
-static int32_t read_words(Device *device, uint64_t address, void *buffer, size_t size) {
-    GError *error = NULL;
-    return arv.arv_device_read_memory(device->arv, address, (uint32_t)size, buffer, &error)
-               ? GC_ERR_SUCCESS
-               : device_error(error, "reading a register failed");
+/* One read or write. The protocol moves whole, aligned 32 bit words; GenApi asks for what it likes. */
+typedef struct {
+    Job job;
+    ArvDevice *arv;
+    bool write, done;
+    uint32_t address, size;
+    GError *error;
+    uint8_t words[];
+} Access;
+
+static void access_run(Job *job) {
+    Access *access = (Access *)job;
+    if (!access->write) {
+        access->done =
+            arv.arv_device_read_memory(access->arv, access->address, access->size, access->words, &access->error);
+    } else if (access->size == 4) { /* the write that every camera knows */
+        uint32_t word;
+        memcpy(&word, access->words, 4);
+        access->done = arv.arv_device_write_register(access->arv, access->address, ntohl(word), &access->error);
+    } else {
+        access->done =
+            arv.arv_device_write_memory(access->arv, access->address, access->size, access->words, &access->error);
+    }
 }
 
-static int32_t write_words(Device *device, uint64_t address, void *buffer, size_t size) {
-    GError *error = NULL;
-    int done;
-    if (size == 4) { /* the write that every camera knows */
-        uint32_t word;
-        memcpy(&word, buffer, 4);
-        done = arv.arv_device_write_register(device->arv, address, ntohl(word), &error);
-    } else {
-        done = arv.arv_device_write_memory(device->arv, address, (uint32_t)size, buffer, &error);
-    }
-    return done ? GC_ERR_SUCCESS : device_error(error, "writing a register failed");
+static void access_discard(Job *job) {
+    Access *access = (Access *)job;
+    if (access->error) arv.g_error_free(access->error);
+    free(access);
+}
+
+static int32_t access_words(Device *device, bool write, uint64_t address, void *words, size_t size) {
+    Access *access = malloc(sizeof *access + size);
+    if (!access) return fail(GC_ERR_OUT_OF_MEMORY, "no memory");
+    *access = (Access){.job = {.run = access_run, .discard = access_discard},
+                       .arv = device->arv,
+                       .write = write,
+                       .address = (uint32_t)address,
+                       .size = (uint32_t)size};
+    if (write) memcpy(access->words, words, size);
+    if (write) device_write_begins(device);
+    bool over = worker_call(device->worker, &access->job);
+    if (write) device_write_ends(device);
+    if (!over) return alive(device); /* given up meanwhile */
+    int32_t result = GC_ERR_SUCCESS;
+    if (!access->done) result = device_error(access->error, write ? "writing a register failed" : "reading a register failed");
+    else if (!write) memcpy(words, access->words, size);
+    if (!access->done) access->error = NULL;
+    access_discard(&access->job);
+    return result;
 }
 
 int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size) {
@@ -45,17 +76,15 @@ int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size)
     if (result != GC_ERR_SUCCESS || size == 0) return result;
     if (out_of_range(address, size)) return fail(GC_ERR_INVALID_ADDRESS, "the address has more than 32 bits");
     if (size > 64u << 20) return fail(GC_ERR_INVALID_PARAMETER, "reading %zu bytes at once", size);
-    device->commands_in_flight++;
     uint64_t first = address & ~3ull, end = (address + size + 3) & ~3ull;
     if (first == address && end == address + size) {
-        result = read_words(device, address, buffer, size);
+        result = access_words(device, false, address, buffer, size);
     } else {
         uint8_t *words = malloc(end - first);
-        result = words ? read_words(device, first, words, end - first) : fail(GC_ERR_OUT_OF_MEMORY, "no memory");
+        result = words ? access_words(device, false, first, words, end - first) : fail(GC_ERR_OUT_OF_MEMORY, "no memory");
         if (result == GC_ERR_SUCCESS) memcpy(buffer, words + (address - first), size);
         free(words);
     }
-    device->commands_in_flight--;
     return result;
 }
 
@@ -67,11 +96,9 @@ int32_t remote_write(Device *device, uint64_t address, const void *buffer, size_
     if (end - first > 1u << 20) return fail(GC_ERR_INVALID_PARAMETER, "writing %zu bytes at once", size);
     uint8_t *words = calloc(1, end - first);
     if (!words) return fail(GC_ERR_OUT_OF_MEMORY, "no memory");
-    device->commands_in_flight++;
-    if (end - first != size) result = read_words(device, first, words, end - first);
+    if (end - first != size) result = access_words(device, false, first, words, end - first);
     memcpy(words + (address - first), buffer, size);
-    if (result == GC_ERR_SUCCESS) result = write_words(device, first, words, end - first);
-    device->commands_in_flight--;
+    if (result == GC_ERR_SUCCESS) result = access_words(device, true, first, words, end - first);
     if (result == GC_ERR_SUCCESS && size == 4) {
         uint32_t word;
         memcpy(&word, words, 4);

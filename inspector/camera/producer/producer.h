@@ -69,7 +69,8 @@ typedef struct {
     struct in_addr address, local; /* the camera's, and ours on its network */
 } Found;
 
-enum { PROBE_SILENT, PROBE_FREE, PROBE_CONTROLLED };
+/* BUSY: it lives, but has not answered this question; REFUSED: its address lives, without a camera. */
+enum { PROBE_SILENT, PROBE_REFUSED, PROBE_BUSY, PROBE_FREE, PROBE_CONTROLLED };
 
 /* One network interface (its name is the id), or one address that is asked directly. */
 typedef struct {
@@ -82,6 +83,25 @@ int gvcp_discover(const InterfaceEntry *entry, int wait_ms, Found *found, int ca
 int gvcp_probe_open(const Found *camera);
 int gvcp_probe(int fd, uint16_t *request, int wait_ms);
 int64_t monotonic_ns(void);
+
+/* -- calls that wait for a camera (worker.c) ---------------------------------------------------- */
+
+typedef struct Worker Worker;
+typedef struct Job Job;
+struct Job {
+    void (*run)(Job *);     /* on the worker's thread */
+    void (*discard)(Job *); /* frees it and what it holds, whether it ran or not */
+    Job *next;
+    bool done, left;
+};
+
+Worker *worker_new(void);
+void worker_post(Worker *worker, Job *job);
+bool worker_done(Worker *worker, Job *job);
+void worker_leave(Worker *worker, Job *job); /* a posted one: it is discarded when it has ended */
+bool worker_call(Worker *worker, Job *job);  /* true: done, and the caller's; false: given up, and left */
+void worker_give_up(Worker *worker);         /* ends all waits, now and later */
+void worker_end(Worker *worker);             /* after the last job */
 
 /* -- modules ------------------------------------------------------------------------------------ */
 
@@ -106,17 +126,21 @@ typedef struct Stream Stream;
 struct Device {
     Object object;
     Found camera;
-    ArvDevice *arv;
+    ArvDevice *arv;               /* all calls that wait for the camera are jobs of the worker */
+    Worker *worker;
+    atomic_int control;           /* our descriptor of the socket that Aravis commands on, or -1 */
     HANDLE remote;                /* the remote device's port */
     _Atomic(HANDLE) stream;       /* NULL or the one data stream */
     const char *_Atomic lost;     /* NULL, or why we gave the camera up */
     atomic_bool packet_size_set;  /* by the consumer: then we do not negotiate */
-    atomic_int commands_in_flight;
+    atomic_int writes_in_flight;
+    _Atomic int64_t heard_before; /* control_heard when the newest of them was sent */
+    atomic_int command_ms;        /* how long it may be deaf while it carries out a write */
     atomic_int heartbeat_ms;
     _Atomic int64_t alive_ns;     /* when we last heard of the camera */
     pthread_mutex_t watch_mutex;
     pthread_cond_t watch_wake;
-    bool watching, watch_stop;
+    bool watching, watch_stop, keep;
     pthread_t watcher;
 };
 
@@ -191,15 +215,18 @@ int32_t device_open(Interface *interface, const Found *camera, HANDLE *handle);
 int32_t device_info(const Found *camera, bool opened, int32_t command, int32_t *type, void *buffer, size_t *size);
 bool device_is_open(const Found *camera);
 void device_watch(Device *device);
+void device_keep(Device *device, bool keep); /* control of the camera */
+void device_patience(Device *device, uint32_t heartbeat_ms, uint32_t pending_ms);
 void device_unwatch(Device *device);
-void device_lost(Device *device, const char *reason);
 int32_t device_error(GError *error, const char *what);
 int32_t remote_read(Device *device, uint64_t address, void *buffer, size_t size);
 int32_t remote_write(Device *device, uint64_t address, const void *buffer, size_t size);
 void stream_wake(Stream *stream);
 void stream_stop(Stream *stream);
 void stream_close(Stream *stream);
-void release_later(void *gobject); /* on a thread of its own: it may wait for a dead camera */
+void device_release(Device *device, void *gobject); /* Aravis says goodbye to the camera: waits for it if it lives */
+void device_write_begins(Device *device);
+void device_write_ends(Device *device);
 void stream_refresh(Stream *stream);
 void stream_settings_default(StreamSettings *settings);
 void pause_begin(Pause *pause, const StreamSettings *settings, uint64_t socket_buffer, size_t payload);
@@ -217,7 +244,8 @@ size_t frame_received_bytes(const Buffer *buffer);
 bool guard_stream(int fd, struct in_addr camera, uint32_t packet_size, size_t least_buffer);
 int guard_find_stream(struct in_addr local, uint16_t port);
 int guard_before_open(struct in_addr local, int *fds, int capacity);
-void guard_after_open(const Found *camera, const int *before, int count);
+int guard_after_open(const Found *camera, const int *before, int count);
+int64_t guard_control_heard(int fd);
 void guard_drain(int fd);
 uint64_t guard_dropped(int fd);
 int guard_socket_buffer(int fd, int bytes);

@@ -1,4 +1,5 @@
 /* The Data Stream module: starting, stopping, and what the camera's frames become. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,29 +58,74 @@ void stream_wake(Stream *stream) {
     pthread_mutex_unlock(&stream->mutex);
 }
 
-static ArvStream *create(Stream *stream, const StreamSettings *settings, GError **error) {
-    Device *device = device_of(stream);
+typedef struct {
+    Job job;
+    Stream *stream;               /* referenced */
+    ArvDevice *arv;
+    StreamSettings settings;
+    bool chosen;                  /* the consumer wrote the packet size */
+    ArvStream *created;
+    uint32_t packet_size;
+    GError *error;
+} Create;
+
+static void create_run(Job *job) {
+    Create *create = (Create *)job;
+    const StreamSettings *settings = &create->settings;
+    ArvDevice *device = create->arv;
     uint32_t word = 0;
-    if (settings->packet_size && arv.arv_device_read_register(device->arv, REGISTER_PACKET_SIZE, &word, NULL)) {
+    if (settings->packet_size && arv.arv_device_read_register(device, REGISTER_PACKET_SIZE, &word, NULL)) {
         /* The upper half says: fire a test packet, do not fragment, byte order. */
         word = (word & 0x7FFF0000u) | (uint32_t)settings->packet_size;
-        if (!arv.arv_device_write_register(device->arv, REGISTER_PACKET_SIZE, word, error)) return NULL;
+        if (!arv.arv_device_write_register(device, REGISTER_PACKET_SIZE, word, &create->error)) return;
     }
     /* A size that the consumer wrote is kept as long as such packets arrive at all. */
-    bool chosen = device->packet_size_set || settings->packet_size;
-    arv.arv_gv_device_set_packet_size_adjustment(device->arv, !settings->negotiate ? ARV_PACKET_SIZE_ADJUST_NEVER
-                                                              : chosen ? ARV_PACKET_SIZE_ADJUST_ON_FAILURE
-                                                                       : ARV_PACKET_SIZE_ADJUST_ONCE);
-    arv.arv_gv_device_set_stream_options(device->arv, settings->packet_socket ? 0 : ARV_PACKET_SOCKET_DISABLED);
-    return arv.arv_device_create_stream(device->arv, on_stream, stream, error);
+    bool chosen = create->chosen || settings->packet_size;
+    arv.arv_gv_device_set_packet_size_adjustment(device, !settings->negotiate ? ARV_PACKET_SIZE_ADJUST_NEVER
+                                                         : chosen ? ARV_PACKET_SIZE_ADJUST_ON_FAILURE
+                                                                  : ARV_PACKET_SIZE_ADJUST_ONCE);
+    arv.arv_gv_device_set_stream_options(device, settings->packet_socket ? 0 : ARV_PACKET_SOCKET_DISABLED);
+    create->created = arv.arv_device_create_stream(device, on_stream, create->stream, &create->error);
+    if (create->created) arv.arv_device_read_register(device, REGISTER_PACKET_SIZE, &create->packet_size, NULL);
+}
+
+static void create_discard(Job *job) {
+    Create *create = (Create *)job;
+    if (create->error) arv.g_error_free(create->error);
+    if (create->created) arv.g_object_unref(create->created);
+    object_put(&create->stream->object);
+    free(create);
+}
+
+static int32_t create(Stream *stream, const StreamSettings *settings, ArvStream **created, uint32_t *packet_size) {
+    Device *device = device_of(stream);
+    Create *create = calloc(1, sizeof *create);
+    if (!create) return fail(GC_ERR_OUT_OF_MEMORY, "no memory");
+    object_reference(&stream->object);
+    *create = (Create){.job = {.run = create_run, .discard = create_discard},
+                       .stream = stream,
+                       .arv = device->arv,
+                       .settings = *settings,
+                       .chosen = device->packet_size_set};
+    device_write_begins(device);
+    bool over = worker_call(device->worker, &create->job);
+    device_write_ends(device);
+    if (!over) return fail(GC_ERR_IO, "%s", device->lost);
+    int32_t result = GC_ERR_SUCCESS;
+    if (!create->created) result = device_error(create->error, "the stream cannot be started");
+    if (!create->created) create->error = NULL;
+    *packet_size = create->packet_size & 0xFFFF;
+    *created = create->created;
+    create->created = NULL;
+    create_discard(&create->job);
+    return result;
 }
 
 /* The stream must be idle. False: the socket is not filtered, and must not be used. */
-static bool protect(Stream *stream, ArvStream *created, const StreamSettings *settings, size_t least) {
+static bool protect(Stream *stream, ArvStream *created, const StreamSettings *settings, size_t least,
+                    uint32_t packet_size) {
     Device *device = device_of(stream);
-    uint32_t packet_size = 0;
-    arv.arv_device_read_register(device->arv, REGISTER_PACKET_SIZE, &packet_size, NULL);
-    stream->counters.packet_size = packet_size &= 0xFFFF;
+    stream->counters.packet_size = packet_size;
     stream->guard = guard_find_stream(device->camera.local, arv.arv_gv_stream_get_port(created));
     bool safe = stream->guard >= 0 && guard_stream(stream->guard, device->camera.address, packet_size, least);
     /* Aravis sets the size of the socket buffer with the first packet of the first frame, when the
@@ -113,22 +159,21 @@ static int32_t start(Stream *stream, uint64_t number) {
     pthread_mutex_unlock(&stream->mutex);
     if (busy) return fail(GC_ERR_RESOURCE_IN_USE, "acquisition is running");
     if (none) return fail(GC_ERR_INVALID_BUFFER, "no buffer was announced");
-    GError *error = NULL;
-    device->commands_in_flight++;
-    ArvStream *created = create(stream, &settings, &error);
-    device->commands_in_flight--;
-    if (!created) {
+    ArvStream *created = NULL;
+    uint32_t packet_size = 0;
+    int32_t result = create(stream, &settings, &created, &packet_size);
+    if (result != GC_ERR_SUCCESS) {
         abandon(stream);
-        return device_error(error, "the stream cannot be started");
+        return result;
     }
     memset(&stream->counters, 0, sizeof stream->counters);
     memset(&stream->last, 0, sizeof stream->last);
     arv.arv_stream_stop_thread(created, false);
-    bool safe = protect(stream, created, &settings, least);
+    bool safe = protect(stream, created, &settings, least, packet_size);
     arv.arv_stream_start_thread(created);
     if (!safe) {
         abandon(stream);
-        arv.g_object_unref(created);
+        device_release(device, created);
         return fail(GC_ERR_ERROR, "the stream's socket cannot be filtered (SO_ATTACH_FILTER, /proc/self/fd)");
     }
     arv.g_object_set(created, "socket-buffer-size", (int)settings.socket_buffer, "frame-retention",
@@ -163,8 +208,7 @@ void stream_stop(Stream *stream) {
     pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->mutex);
     if (guard >= 0) close(guard);
-    if (device_of(stream)->lost) release_later(running);
-    else arv.g_object_unref(running);
+    device_release(device_of(stream), running);
 }
 
 void stream_close(Stream *stream) {

@@ -7,6 +7,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,15 +18,18 @@
 #define PROBE_PERIOD_MS 150
 #define PROBE_WAIT_MS 150
 #define SILENCE_MS 750
-/* A camera may be deaf while it carries out a command, for as long as Aravis waits for its answer. */
+#define MOST_REFUSED 2 /* in a row: its host answers that no camera listens there */
+#define USUAL_HEARTBEAT_MS 3000
+/* A camera may be deaf while it carries out a command, for as long as Aravis waits for its answer. One
+ * that knows PENDING_ACK says so in time, or is dead. */
 #define SILENCE_IN_COMMAND_MS 3000
 
-void device_lost(Device *device, const char *reason) {
-    const char *not_yet = NULL;
-    if (!atomic_compare_exchange_strong(&device->lost, &not_yet, reason)) return;
+static void give_up(Device *device, const char *reason) {
+    device->lost = reason;
+    worker_give_up(device->worker);
     Stream *stream = object_get(device->stream, KIND_STREAM);
     if (stream) stream_wake(stream);
-    object_put((Object *)stream);
+    object_put((Object *)stream); /* perhaps the last thing that held the device */
 }
 
 static bool wait_or_stop(Device *device, int ms) {
@@ -43,47 +47,118 @@ static bool wait_or_stop(Device *device, int ms) {
     return stop;
 }
 
-/* False when the camera no longer accepts us as the one in control. */
-static bool keep_control(Device *device) {
+typedef struct {
+    Job job;
+    ArvDevice *arv;
+    uint32_t heartbeat_ms;
+    bool kept;
+} Keep;
+
+/* Not kept when the camera no longer accepts us as the one in control. */
+static void keep_run(Job *job) {
+    Keep *keep = (Keep *)job;
     GError *error = NULL;
-    if (arv.arv_device_write_register(device->arv, REGISTER_HEARTBEAT_TIMEOUT,
-                                      (uint32_t)device->heartbeat_ms, &error))
-        return true;
+    keep->kept = true;
+    if (arv.arv_device_write_register(keep->arv, REGISTER_HEARTBEAT_TIMEOUT, keep->heartbeat_ms, &error)) return;
     int code = error ? error->code : ARV_ERROR_TIMEOUT;
     if (error) arv.g_error_free(error);
-    if (code == ARV_ERROR_TIMEOUT) return true; /* silence is for the probe to judge */
+    if (code == ARV_ERROR_TIMEOUT) return; /* silence is for the probe to judge */
     uint32_t privilege = 0; /* a camera whose timeout is read-only: reading keeps control too */
-    if (!arv.arv_device_read_register(device->arv, REGISTER_CONTROL, &privilege, NULL)) return true;
-    return code != ARV_ERROR_ACCESS_DENIED && (privilege & 3) != 0;
+    if (!arv.arv_device_read_register(keep->arv, REGISTER_CONTROL, &privilege, NULL)) return;
+    keep->kept = code != ARV_ERROR_ACCESS_DENIED && (privilege & 3) != 0;
+}
+
+static void keep_discard(Job *job) { free(job); }
+
+static Keep *keep_begin(Device *device) {
+    Keep *keep = calloc(1, sizeof *keep);
+    if (!keep) return NULL;
+    pthread_mutex_lock(&device->watch_mutex);
+    bool wanted = device->keep;
+    if (wanted) {
+        *keep = (Keep){.job = {.run = keep_run, .discard = keep_discard},
+                       .arv = device->arv,
+                       .heartbeat_ms = (uint32_t)device->heartbeat_ms};
+        worker_post(device->worker, &keep->job);
+    }
+    pthread_mutex_unlock(&device->watch_mutex);
+    if (wanted) return keep;
+    free(keep);
+    return NULL;
+}
+
+/* How long the camera may be silent. */
+static int patience_ms(const Device *device, int64_t heard) {
+    if (!device->writes_in_flight) return SILENCE_MS;
+    /* An acknowledge, and the write is not over: it was PENDING_ACK. */
+    return heard != device->heard_before ? SILENCE_IN_COMMAND_MS : device->command_ms;
+}
+
+/* Probes until told to stop (NULL), or until the camera must be given up (why). */
+static const char *observe(Device *device, int fd, Keep **keep) {
+    uint16_t request = 0;
+    int64_t kept_ns = 0, heard_before = 0;
+    int refused = 0;
+    while (!wait_or_stop(device, PROBE_PERIOD_MS)) {
+        int state = gvcp_probe(fd, &request, PROBE_WAIT_MS);
+        int64_t now = monotonic_ns(), heard = guard_control_heard(device->control);
+        if (state >= PROBE_BUSY || heard != heard_before) device->alive_ns = now;
+        heard_before = heard;
+        refused = state == PROBE_REFUSED ? refused + 1 : 0;
+        int64_t silent_ms = (now - device->alive_ns) / 1000000;
+        if (refused == MOST_REFUSED || silent_ms > patience_ms(device, heard)) return "it no longer answers";
+        if (*keep && worker_done(device->worker, &(*keep)->job)) {
+            bool kept = (*keep)->kept;
+            keep_discard(&(*keep)->job);
+            *keep = NULL;
+            if (!kept)
+                return "it no longer takes our commands: it was restarted, or another program took control";
+        }
+        if (!*keep && silent_ms <= 0 && (now - kept_ns) / 1000000 >= device->heartbeat_ms / 3) {
+            kept_ns = now;
+            *keep = keep_begin(device);
+        }
+    }
+    return NULL;
 }
 
 static void *watch(void *context) {
     Device *device = context;
     int fd = gvcp_probe_open(&device->camera);
-    uint16_t request = 0;
-    int64_t kept_ns = 0;
-    while (fd >= 0 && !device->lost && !wait_or_stop(device, PROBE_PERIOD_MS)) {
-        if (gvcp_probe(fd, &request, PROBE_WAIT_MS) != PROBE_SILENT) device->alive_ns = monotonic_ns();
-        int64_t now = monotonic_ns(), silent_ms = (now - device->alive_ns) / 1000000;
-        if (silent_ms > (device->commands_in_flight ? SILENCE_IN_COMMAND_MS : SILENCE_MS))
-            device_lost(device, "it no longer answers");
-        if (silent_ms == 0 && (now - kept_ns) / 1000000 >= device->heartbeat_ms / 3 && !device->lost) {
-            kept_ns = now;
-            if (!keep_control(device))
-                device_lost(device, "it no longer takes our commands: it was restarted, or another program took control");
-        }
-    }
-    if (fd >= 0) close(fd);
+    if (fd < 0) return NULL;
+    Keep *keep = NULL;
+    const char *reason = observe(device, fd, &keep);
+    if (keep) worker_leave(device->worker, &keep->job);
+    close(fd);
+    if (reason) give_up(device, reason);
     return NULL;
 }
 
 void device_watch(Device *device) {
-    uint32_t timeout = 0;
-    arv.arv_device_read_register(device->arv, REGISTER_HEARTBEAT_TIMEOUT, &timeout, NULL);
-    device->heartbeat_ms = timeout >= 500 && timeout <= 600000 ? (int)timeout : 3000;
+    device->heartbeat_ms = USUAL_HEARTBEAT_MS;
+    device->command_ms = SILENCE_IN_COMMAND_MS;
     device->alive_ns = monotonic_ns();
     device->watching = pthread_create(&device->watcher, NULL, watch, device) == 0;
 }
+
+void device_patience(Device *device, uint32_t heartbeat_ms, uint32_t pending_ms) {
+    if (heartbeat_ms >= 500 && heartbeat_ms <= 600000) device->heartbeat_ms = (int)heartbeat_ms;
+    if (pending_ms && pending_ms < SILENCE_IN_COMMAND_MS - SILENCE_MS)
+        device->command_ms = (int)pending_ms + SILENCE_MS;
+}
+
+void device_keep(Device *device, bool keep) {
+    pthread_mutex_lock(&device->watch_mutex);
+    device->keep = keep;
+    pthread_mutex_unlock(&device->watch_mutex);
+}
+
+void device_write_begins(Device *device) {
+    device->heard_before = guard_control_heard(device->control);
+    device->writes_in_flight++;
+}
+
+void device_write_ends(Device *device) { device->writes_in_flight--; }
 
 void device_unwatch(Device *device) {
     if (!device->watching) return;
@@ -91,6 +166,7 @@ void device_unwatch(Device *device) {
     device->watch_stop = true;
     pthread_cond_signal(&device->watch_wake);
     pthread_mutex_unlock(&device->watch_mutex);
-    pthread_join(device->watcher, NULL);
+    if (pthread_equal(pthread_self(), device->watcher)) pthread_detach(device->watcher);
+    else pthread_join(device->watcher, NULL);
     device->watching = false;
 }
