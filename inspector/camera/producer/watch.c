@@ -87,6 +87,14 @@ static Keep *keep_begin(Device *device) {
     return NULL;
 }
 
+/* `heard` is the time of day. */
+static void heard_at(Device *device, int64_t now, int64_t heard) {
+    struct timespec day;
+    clock_gettime(CLOCK_REALTIME, &day);
+    int64_t ago = (int64_t)day.tv_sec * 1000000000 + day.tv_nsec - heard;
+    if (ago >= 0 && ago < now - device->alive_ns) device->alive_ns = now - ago;
+}
+
 /* How long the camera may be silent. */
 static int patience_ms(const Device *device, int64_t heard) {
     if (!device->writes_in_flight) return SILENCE_MS;
@@ -98,11 +106,13 @@ static int patience_ms(const Device *device, int64_t heard) {
 static const char *observe(Device *device, int fd, Keep **keep) {
     uint16_t request = 0;
     int64_t kept_ns = 0, heard_before = 0;
-    int refused = 0;
-    while (!wait_or_stop(device, PROBE_PERIOD_MS)) {
-        int state = gvcp_probe(fd, &request, PROBE_WAIT_MS);
+    int refused = 0, state = PROBE_FREE;
+    /* A probe that nobody answers has waited long enough: the next one follows at once. */
+    while (!wait_or_stop(device, state == PROBE_SILENT ? 0 : PROBE_PERIOD_MS)) {
+        state = gvcp_probe(fd, &request, PROBE_WAIT_MS);
         int64_t now = monotonic_ns(), heard = guard_control_heard(device->control);
-        if (state >= PROBE_BUSY || heard != heard_before) device->alive_ns = now;
+        if (state >= PROBE_BUSY) device->alive_ns = now;
+        else if (heard != heard_before) heard_at(device, now, heard);
         heard_before = heard;
         refused = state == PROBE_REFUSED ? refused + 1 : 0;
         int64_t silent_ms = (now - device->alive_ns) / 1000000;
