@@ -83,13 +83,16 @@ class LimitRule(Config):
 
     Between `warn` and `alarm` the probability that the part is defective rises from 0.5 (says
     nothing) to `p_defect_at_alarm`; `urgency_at_alarm` is the urgency of a reading at or past it.
-    A limit may lie above (high) or below (low) the normal range.
+    A limit may lie above (high) or below (low) the normal range, or upon how fast the reading
+    changes, up or down, between two readings (rate, in the unit per second).
     """
 
     warn_high: float | None = None
     alarm_high: float | None = None
     warn_low: float | None = None
     alarm_low: float | None = None
+    warn_rate: float | None = Field(default=None, gt=0)
+    alarm_rate: float | None = Field(default=None, gt=0)
     p_defect_at_alarm: Probability = 0.9
     urgency_at_alarm: Probability = 0.5
 
@@ -98,6 +101,7 @@ class LimitRule(Config):
         for warn, alarm, sign in (
             (self.warn_high, self.alarm_high, 1),
             (self.warn_low, self.alarm_low, -1),
+            (self.warn_rate, self.alarm_rate, 1),
         ):
             if (warn is None) != (alarm is None):
                 raise ValueError("a warn limit and its alarm limit come together")
@@ -106,11 +110,27 @@ class LimitRule(Config):
         return self
 
 
+SparkplugName = Annotated[str, Field(pattern=r"^[^+#/]{1,64}$")]
+
+
+class SparkplugSource(Config):
+    """A metric of a Sparkplug B edge node, or of a device behind it, that a sensor is read from."""
+
+    group_id: SparkplugName
+    edge_node_id: SparkplugName
+    device_id: SparkplugName | None = None
+    metric: Annotated[str, Field(min_length=1, max_length=128)]
+
+
 class SensorConfig(Config):
     """A sensor that we listen to. One that is not listed is refused, and counted.
 
     `expected` sensors are evidence: a part without a reading of theirs says so.
     `trust_urgency` takes the urgency that the message itself states.
+    A sensor that is not heard for `heartbeat_s` becomes an event of `urgency_when_silent`, once in
+    each such time. `sparkplug` reads it from there and not from our own topic. With `curve_model`,
+    a file from `inspector teach-curve`, it sends curves; its readings are their deviations from
+    good ones, in the unit "" (1.0 is the highest that good curves reach).
     """
 
     id: Name
@@ -121,6 +141,16 @@ class SensorConfig(Config):
     rule: LimitRule | None = None
     expected: bool = False
     trust_urgency: bool = True
+    heartbeat_s: float | None = Field(default=None, gt=0)
+    urgency_when_silent: Probability = 0.5
+    sparkplug: SparkplugSource | None = None
+    curve_model: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SensorConfig":
+        if self.sparkplug is not None and self.curve_model is not None:
+            raise ValueError("give sparkplug or curve_model, not both")
+        return self
 
 
 # -- broker --------------------------------------------------------------------------------------

@@ -71,6 +71,10 @@ class MqttTopics:
         """Sensor to us: one reading."""
         return f"{self.base}/sensor/{sensor_id}"
 
+    def curve(self, sensor_id: str) -> str:
+        """Sensor to us: one curve, such as torque over angle."""
+        return f"{self.base}/curve/{sensor_id}"
+
     @property
     def command(self) -> str:
         """Operator or PLC to us: reset and the like. Protect it by the broker's ACL."""
@@ -115,3 +119,8 @@ class MqttTopics:
     def heartbeat(self) -> str:
         """A counter that the PLC can alarm on."""
         return f"{self.base}/heartbeat"
+
+    @property
+    def heartbeat_pb(self) -> str:
+        """The same counter as a protobuf message of at most 24 bytes."""
+        return f"{self.base}/heartbeat/pb"
