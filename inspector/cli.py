@@ -6,6 +6,7 @@ import typer
 
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
+from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
+app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command()(replay)
 app.command()(sessions)
 # Here and not in the camera package, which does not know the store.
