@@ -20,7 +20,7 @@ inspector import best.onnx --decode yolo --frame 1280x1024 --name scratches    (
 
 inspector import rtdetr.onnx --decode detr --normalise unit --labels chip,crack --frame 640x480 --name chips
 
-inspector import sorter.onnx --decode classification --labels ok,bad --good-labels ok --frame 640x480 --name nut
+inspector import sorter.onnx --decode classification --labels ok,bad --good-labels ok --frame 640x480 --name a
 """
 
 
