@@ -10,6 +10,7 @@ from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
+from inspector.explain.eval_commands import app as explain_app
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.store.commands import replay, sessions
@@ -35,6 +36,7 @@ camera_app.command("record", epilog="Example: inspector camera record camera_con
 )
 app.add_typer(camera_app, name="camera")
 app.add_typer(models_app, name="models")
+app.add_typer(explain_app, name="explain")
 
 
 @app.command()

@@ -4,10 +4,12 @@ A cause here is what coincided with the verdict; the words never claim more than
 recommended action comes with the cause and is never a language model's: it is what people do. Pure.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from inspector.explain.facts import AbnormalSensor, FactKind, Facts
+from inspector.explain.knowledge import Known
 from inspector.explain.names import safe_name
 from inspector.types import ReasonCode
 
@@ -28,7 +30,9 @@ class CauseCode(StrEnum):
 class Cause:
     """One allowed cause. `brief` is for the prompt, where the facts already have the numbers.
 
-    `must_name` are names that a text about it has to contain.
+    `must_name` are names that a text about it has to contain. `likely` is what the site's knowledge
+    says lies behind it, with where it says so, or "": code adds it to the text, so that no row of a
+    table ever reaches a language model.
     """
 
     code: CauseCode
@@ -36,10 +40,33 @@ class Cause:
     brief: str
     action: str
     must_name: tuple[str, ...] = ()
+    likely: str = ""
 
 
-def rank_causes(facts: Facts) -> tuple[Cause, ...]:
-    """Return the causes that the facts allow, the likeliest first; at least one."""
+def rank_causes(facts: Facts, known: Sequence[Known] = ()) -> tuple[Cause, ...]:
+    """Return the causes that the facts allow, the likeliest first; at least one.
+
+    `known` are the site's own causes that fit, the best first.
+    """
+    causes = _allowed(facts)
+    if not known:
+        return causes
+    return tuple(_known(cause, known) if cause.code in _EXPLAINABLE else cause for cause in causes)
+
+
+def _known(cause: Cause, known: Sequence[Known]) -> Cause:
+    said = ", or ".join(row.cause for row in known)
+    return replace(
+        cause,
+        text=f"{said} ({cause.text})",
+        action=". ".join(row.action for row in known if row.action) + "."
+        if known[0].action
+        else cause.action,
+        likely=f"Likely cause: {said} ({', '.join(row.source for row in known)}).",
+    )
+
+
+def _allowed(facts: Facts) -> tuple[Cause, ...]:
     match facts.verdict.reason_code:
         case ReasonCode.EMERGENCY:
             return (_emergency(facts),)
@@ -61,6 +88,9 @@ def rank_causes(facts: Facts) -> tuple[Cause, ...]:
     return tuple(found)
 
 
+_EXPLAINABLE = frozenset(
+    {CauseCode.EMERGENCY, CauseCode.SENSOR_AND_DEFECT, CauseCode.SENSOR_ONLY, CauseCode.DEFECT_ONLY}
+)
 _LATCHED = Cause(
     code=CauseCode.LATCHED,
     text="an earlier emergency has not been reset",

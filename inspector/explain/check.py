@@ -17,7 +17,7 @@ from inspector.explain.compared import compared_with
 from inspector.explain.facts import FactKind, Facts
 from inspector.explain.grammar import MAX_TEXT, negated, negations, vocabulary
 from inspector.explain.lexicon import FINDS, NEGATIONS, PLACES
-from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten
+from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten, with_likely
 from inspector.types import Action
 
 MIN_TEXT = 20
@@ -61,7 +61,7 @@ def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
     text = " ".join(parsed.text.split())
     check_text(text, facts, cause)
     return Worded(
-        text=text,
+        text=with_likely(text, cause),
         cause=shorten(cause.text, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=cited,

@@ -1,5 +1,6 @@
 """What the explainer needs of a language model, whoever runs it."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inspector.errors import ModelError
@@ -13,8 +14,22 @@ class DeadlineError(ModelError):
     """The deadline came before the answer. The engine itself may be well."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer took, in tokens: read anew, found in the cache, written. 0 where not known."""
+
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+
+
 class Engine(Protocol):
-    """A language model in this process. One caller at a time."""
+    """A language model, in this process or behind a server. One caller at a time."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the last answer took."""
+        ...
 
     @property
     def model_sha256(self) -> str:

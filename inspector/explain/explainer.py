@@ -10,6 +10,8 @@ from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
+from inspector.explain.recall import Recall
+from inspector.explain.symptoms import symptoms
 from inspector.explain.template import Worded, word
 from inspector.types import Explanation, ExplanationSource, VerdictRecord
 
@@ -32,9 +34,18 @@ class Explainer:
     thread at a time; `template` is for any.
     """
 
-    def __init__(self, engine: Engine | None, context: LineContext, clock: Clock, *, fault: str = "") -> None:
+    def __init__(
+        self,
+        engine: Engine | None,
+        context: LineContext,
+        clock: Clock,
+        *,
+        fault: str = "",
+        recall: Recall | None = None,
+    ) -> None:
         self._engine = engine
         self._context = context
+        self._recall = recall
         self._clock = clock
         self._usual_ns = 0.0
         self._late_in_a_row = 0
@@ -54,16 +65,19 @@ class Explainer:
         more, if there is time; after that, and when it is late, the text is the template's.
         """
         started_ns = self._clock.now_ns()
-        facts = gather(record, self._context)
-        causes = rank_causes(facts)
+        facts, causes = self._found(record)
         written = self._write(facts, causes, started_ns, deadline_ns)
         return self._explanation(record, written, word(facts, causes[0]), started_ns)
 
     def template(self, record: VerdictRecord) -> Explanation:
         """Return the template's explanation, within a millisecond or two."""
         started_ns = self._clock.now_ns()
+        facts, causes = self._found(record)
+        return self._explanation(record, None, word(facts, causes[0]), started_ns)
+
+    def _found(self, record: VerdictRecord) -> tuple[Facts, tuple[Cause, ...]]:
         facts = gather(record, self._context)
-        return self._explanation(record, None, word(facts, rank_causes(facts)[0]), started_ns)
+        return facts, rank_causes(facts, self._recall.fitting(symptoms(facts)) if self._recall else ())
 
     def probe(self, deadline_ns: int) -> bool:
         """Return whether the model really writes an answer that passes the check, by `deadline_ns`.

@@ -81,11 +81,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class AbnormalSensor:
-    """A sensor beyond a limit, in safe words. `limit` may be ""."""
+    """A sensor beyond a limit, in safe words. `limit` may be ""; `side` is "above", "below" or ""."""
 
     name: str
     value: str  # with its unit
     limit: str
+    kind: str = ""
+    urgency: float = 0.5
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Facts:
     """Facts of one verdict, numbered from 1, and their subjects. `abnormal` has the worst first.
 
     `opening` begins every explanation: who decided is code, so the decision's words are code's too.
-    `outage` names a service that was down, or "".
+    `outage` names a service that was down, or "". `scores` are the labels' highest, `normal` the
+    names and kinds of the sensors that have limits and kept them.
     """
 
     verdict: Verdict
@@ -104,6 +108,8 @@ class Facts:
     abnormal: tuple[AbnormalSensor, ...]
     missing: tuple[str, ...]
     outage: str
+    scores: tuple[tuple[str, float], ...] = ()
+    normal: tuple[tuple[str, str], ...] = ()
 
     @property
     def names(self) -> frozenset[str]:

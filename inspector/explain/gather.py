@@ -3,8 +3,8 @@
 from inspector.explain.draft import Draft
 from inspector.explain.facts import DONE, Fact, FactKind, Facts, LineContext, Quantity
 from inspector.explain.names import number, safe_name, safe_phrase
-from inspector.explain.seen import labels_and_cameras, vision_facts
-from inspector.explain.sensed import abnormal_fact, describe, normal_fact, rank_abnormal
+from inspector.explain.seen import label_scores, labels_and_cameras, vision_facts
+from inspector.explain.sensed import abnormal_fact, describe, normal_fact, normal_sensors, rank_abnormal
 from inspector.types import Action, ReasonCode, Verdict, VerdictRecord
 
 MAX_MISSING = 4
@@ -38,6 +38,8 @@ def gather(record: VerdictRecord, context: LineContext) -> Facts:
         abnormal=tuple(describe(event, context) for event in abnormal),
         missing=missing,
         outage=outage,
+        scores=label_scores(evidence),
+        normal=normal_sensors(evidence, abnormal),
     )
 
 

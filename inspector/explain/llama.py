@@ -24,7 +24,7 @@ import xllamacpp
 
 from inspector.clock import NS_PER_S, Clock
 from inspector.errors import ModelError
-from inspector.explain.engine import DeadlineError, Schema
+from inspector.explain.engine import DeadlineError, Schema, Usage
 from inspector.explain.prompt import Prompt
 
 BATCH_TOKENS = 32
@@ -43,6 +43,7 @@ class _Request:
     pieces: list[str] = field(default_factory=list)
     finish: str = ""
     error: str = ""
+    usage: Usage = field(default_factory=Usage)
 
 
 class LlamaEngine:
@@ -75,6 +76,7 @@ class LlamaEngine:
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
         self._closed = False
+        self._usage = Usage()
         self._thread = threading.Thread(target=self._run, name="language-model", daemon=True)
         self._thread.start()
         self._loaded.wait()
@@ -88,6 +90,10 @@ class LlamaEngine:
     def model_sha256(self) -> str:
         return self._model_sha256
 
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
     def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
         """Return an answer in `schema`, greedy. See `Engine.complete`."""
         with self._one_caller:
@@ -99,6 +105,7 @@ class LlamaEngine:
             in_time = request.done.wait(max(0, deadline_ns - self._clock.now_ns()) / NS_PER_S)
             request.cancelled = True
             self._current = None
+            self._usage = request.usage
         if not in_time or request.finish == "cancelled":
             raise DeadlineError("the language model had no time to finish")
         if request.error:
@@ -179,6 +186,13 @@ class LlamaEngine:
         def on_chunk(chunk: dict[str, Any]) -> bool:
             if "error" in chunk:
                 request.error = str(chunk["error"].get("message", "unknown error"))
+            if "timings" in chunk:
+                took = chunk["timings"]
+                request.usage = Usage(
+                    read=took.get("prompt_n", 0),
+                    cached=took.get("cache_n", 0),
+                    written=took.get("predicted_n", 0),
+                )
             for choice in chunk.get("choices", ()):
                 request.pieces.append(choice["delta"].get("content") or "")
                 request.finish = choice["finish_reason"] or request.finish

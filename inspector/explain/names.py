@@ -43,6 +43,20 @@ def safe_phrase(phrase: str) -> str:
     return " ".join(_NOT_IN_PHRASE.sub(" ", _ascii(phrase)).split())[:MAX_PHRASE].strip(" ,.")
 
 
+def safe_text(text: str, limit: int) -> str:
+    """Return words of people on one line: letters of any script, digits, plain punctuation.
+
+    At most `limit` characters, cut at a word. Brackets, braces, quotes and signs that chat templates
+    and terminals use are gone, and so is everything that does not print.
+    """
+    kept = "".join(
+        sign if sign.isalnum() or sign in " .,;:/%+-°²³µ" else " "
+        for sign in unicodedata.normalize("NFKC", text)
+    )
+    line = " ".join(kept.split()).strip(" .,;:-")
+    return line if len(line) <= limit else line[:limit].rsplit(" ", 1)[0]
+
+
 def safe_unit(unit: str) -> str:
     """Return `unit` in ASCII (``deg C`` for the degree sign and so on); may be empty."""
     for sign, word in _UNIT_WORDS.items():

@@ -25,6 +25,16 @@ def labels_and_cameras(evidence: PartEvidence) -> tuple[tuple[str, ...], tuple[s
     return tuple(dict.fromkeys(labels)), tuple(safe_name(result.camera_id) for result in usable)
 
 
+def label_scores(evidence: PartEvidence) -> tuple[tuple[str, float], ...]:
+    """Return each label that is told with its highest score, the surest first."""
+    scores: dict[str, float] = {}
+    for result in evidence.results:
+        for found in _told(result) if result.status is ResultStatus.OK else ():
+            label = safe_name(found.label)
+            scores[label] = max(scores.get(label, 0.0), found.score)
+    return tuple(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
+
+
 def vision_facts(evidence: PartEvidence, context: LineContext) -> list[Draft]:
     """Return a fact for each detection that is told, and one for each camera without any."""
     drafts: list[Draft] = []

@@ -36,6 +36,7 @@ def _rank(event: SensorEvent, trigger_ns: int) -> tuple[float, float, int, str]:
 def describe(event: SensorEvent, context: LineContext) -> AbnormalSensor:
     """Return the event in safe words, the limit that it broke without its value said twice."""
     limit = safe_phrase(event.abnormal or "")
+    name, kind, side = safe_name(event.sensor_id), safe_name(event.kind), _side(limit)
     reading = f"{event.value:g} {event.unit}".strip()
     before, _, after = limit.partition(", ")
     if after and before.endswith(safe_phrase(reading)):
@@ -43,11 +44,19 @@ def describe(event: SensorEvent, context: LineContext) -> AbnormalSensor:
     if not limit and event.urgency > context.emergency_urgency:
         # An emergency button has no limit: what speaks is the urgency that it came with.
         return AbnormalSensor(
-            name=safe_name(event.sensor_id),
+            name=name,
+            kind=kind,
+            urgency=event.urgency,
             value=f"urgency {number(event.urgency, 2)}",
             limit=f"above the emergency limit {number(context.emergency_urgency, 2)}",
         )
-    return AbnormalSensor(name=safe_name(event.sensor_id), value=_value(event), limit=limit)
+    return AbnormalSensor(
+        name=name, value=_value(event), limit=limit, kind=kind, urgency=event.urgency, side=side
+    )
+
+
+def _side(limit: str) -> str:
+    return next((side for side in ("above", "below") if side in limit.split()), "")
 
 
 def abnormal_fact(event: SensorEvent, context: LineContext) -> Draft:
@@ -67,16 +76,24 @@ def abnormal_fact(event: SensorEvent, context: LineContext) -> Draft:
     )
 
 
-def normal_fact(evidence: PartEvidence, abnormal: tuple[SensorEvent, ...]) -> list[Draft]:
-    """Return one fact about the sensors that have limits and kept them; none when there are none."""
+def normal_sensors(evidence: PartEvidence, abnormal: tuple[SensorEvent, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the name and kind of every sensor that has limits and kept them."""
+    return tuple((safe_name(event.sensor_id), safe_name(event.kind)) for event in _kept(evidence, abnormal))
+
+
+def _kept(evidence: PartEvidence, abnormal: tuple[SensorEvent, ...]) -> list[SensorEvent]:
     beyond = {event.sensor_id for event in abnormal}
     latest = {
         event.sensor_id: event
         for event in sorted(evidence.events, key=lambda event: event.observed_ns)
         if event.p_defect is not None and event.abnormal is None and event.quality is not Quality.BAD
     }
-    kept = [latest[sensor_id] for sensor_id in sorted(latest) if sensor_id not in beyond]
-    shown = kept[:MAX_NORMAL]
+    return [latest[sensor_id] for sensor_id in sorted(latest) if sensor_id not in beyond]
+
+
+def normal_fact(evidence: PartEvidence, abnormal: tuple[SensorEvent, ...]) -> list[Draft]:
+    """Return one fact about the sensors that have limits and kept them; none when there are none."""
+    shown = _kept(evidence, abnormal)[:MAX_NORMAL]
     if not shown:
         return []
     told = "; ".join(f"{safe_name(event.sensor_id)} {_value(event)}" for event in shown)

@@ -34,11 +34,16 @@ def word(facts: Facts, cause: Cause) -> Worded:
     """Return the template's explanation of `facts` by `cause`."""
     used = [fact for fact in facts.facts if matters(fact, cause)]
     return Worded(
-        text=shorten(" ".join(_sentence(fact) for fact in used), MAX_TEXT),
+        text=with_likely(shorten(" ".join(_sentence(fact) for fact in used), MAX_TEXT), cause),
         cause=shorten(cause.text, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=tuple(fact.id for fact in used),
     )
+
+
+def with_likely(text: str, cause: Cause) -> str:
+    """Return `text` with what the site's knowledge adds to it."""
+    return f"{text} {cause.likely}" if cause.likely else text
 
 
 def matters(fact: Fact, cause: Cause) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from inspector.clock import NS_PER_S
 from inspector.errors import ModelError
-from inspector.explain.engine import DeadlineError, Schema
+from inspector.explain.engine import DeadlineError, Schema, Usage
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
@@ -46,6 +46,7 @@ class ScriptedEngine:
     prompts: list[Prompt] = field(default_factory=list)
     closed: bool = False
     model_sha256: str = "ab" * 32
+    usage: Usage = field(default_factory=Usage)
 
     def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
         assert schema["required"] == ["cause", "text", "cited"]

@@ -10,7 +10,7 @@ from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
 from inspector.errors import InvariantError
 from inspector.explain.backlog import Backlog
-from inspector.explain.engine import Schema
+from inspector.explain.engine import Schema, Usage
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
@@ -78,6 +78,7 @@ class GatedEngine:
     asked: threading.Event = field(default_factory=threading.Event)
     broken: bool = False
     model_sha256: str = "cd" * 32
+    usage: Usage = field(default_factory=Usage)
 
     def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:  # noqa: ARG002  the protocol's
         self.asked.set()

@@ -1,0 +1,120 @@
+"""`inspector explain ...`: how good explanations are."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from inspector.clock import SystemClock
+from inspector.config import ExplainerConfig
+from inspector.explain.eval_cases import Case, cases
+from inspector.explain.eval_run import evaluate
+from inspector.explain.eval_score import Outcome, Score, as_json
+from inspector.explain.start import TEMPLATE_ONLY
+
+app = typer.Typer(no_args_is_help=True, help="Explanations of verdicts.")
+_TEMPLATE = "template"
+_WIDTH = 118
+"""What the table needs; a narrower terminal wraps it rather than losing figures."""
+
+
+@app.callback()
+def explain() -> None:
+    """Explanations of verdicts."""
+
+
+@app.command("eval")
+def eval_command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names of `inspector models list`, GGUF files, or 'template'. Default: template."
+        ),
+    ] = None,
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="How many incidents.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another seed is other incidents.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,
+    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds for an explanation.")] = 60.0,
+    as_machine: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print every text, and what is wrong with it.")
+    ] = False,
+) -> None:
+    """Ask language models for explanations of made-up incidents whose causes are known.
+
+    Left of the bar is what the model alone said first; right of it what the operator gets, checked,
+    asked again once, or by the template.
+
+    Examples:
+
+        inspector explain eval
+
+        inspector explain eval template qwen2.5-coder-1.5b smollm2-135m -n 40
+
+        inspector explain eval qwen2.5-coder-1.5b -n 200 --seed 7 --json
+    """
+    errors = Console(stderr=True)
+    asked = cases(seed, count)
+    scores: list[Score] = []
+    for model in models or [_TEMPLATE]:
+        name = TEMPLATE_ONLY if model == _TEMPLATE else model
+        config = ExplainerConfig(model=name, threads=threads, nice=0, deadline_s=deadline)
+        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+            task = progress.add_task(model, total=count)
+
+            def told(
+                case: Case, text: str, found: Outcome, task: object = task, bar: Progress = progress
+            ) -> None:
+                bar.update(task, advance=1)  # type: ignore[arg-type]
+                if show:
+                    errors.print(_line(case, text, found), markup=False, highlight=False)
+
+            scores.append(evaluate(config, asked, SystemClock(), told))
+    if as_machine:
+        typer.echo(as_json(scores, seed))
+    else:
+        Console(width=max(_WIDTH, Console().width)).print(_table(scores, seed))
+
+
+def _line(case: Case, text: str, found: Outcome) -> str:
+    names = ("raw_valid", "raw_faithful", "raw_cause", "model_wrote", "faithful", "cause", "action")
+    wrong = [name for name in names if not getattr(found, name)]
+    said = f"{case.record.verdict.verdict_id}: {text} ({found.seconds:.1f} s)"
+    return (
+        said
+        + (f"\n   not {', '.join(wrong)}; wanted: {case.cause}" if wrong else "")
+        + (f"\n   {found.problem}" if found.problem else "")
+    )
+
+
+def _table(scores: list[Score], seed: int) -> Table:
+    table = Table(title=f"{scores[0].cases} incidents, seed {seed}", box=None)
+    heads = (
+        "model",
+        "valid",
+        "faithful",
+        "names it",
+        "|",
+        "template",
+        "faithful",
+        "cause",
+        "action",
+        "s",
+        "p95 s",
+    )
+    for head in (*heads, "tokens/s"):
+        table.add_column(head, justify="left" if head == "model" else "right", no_wrap=True)
+    for each in scores:
+        shares = (each.raw_valid, each.raw_faithful, each.raw_cause)
+        alone = ["-"] * 3 if each.model == "template alone" else [_percent(share) for share in shares]
+        told = [_percent(share) for share in (each.template, each.faithful, each.cause, each.action)]
+        took = [f"{each.median_s:.2f}", f"{each.p95_s:.2f}", f"{each.tokens_per_s:.1f}"]
+        table.add_row(each.model, *alone, "|", *told, *took)
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
