@@ -1,14 +1,11 @@
 """Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from inspector.detect.calibration import (
@@ -23,14 +20,13 @@ from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, 
 from inspector.detect.held_out import Method, Progress, Scorer, blur_kernel, fit_and_check
 from inspector.detect.images import common_layout, list_images, read_image
 from inspector.detect.manifest import (
-    MANIFEST_NAME,
     Calibration,
     HowMade,
     Manifest,
     OnnxFile,
-    dump_manifest,
     file_sha256,
 )
+from inspector.detect.model_folder import ONNX_NAME, write_model
 from inspector.detect.synthetic import Image, Synthetic, spoil_all
 from inspector.errors import ConfigError
 
@@ -46,7 +42,6 @@ _MOST_COPIES: Final = 10
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
 _SIZE_STEP: Final = 16
 _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
-_ONNX_NAME: Final = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +130,7 @@ def teach(
         defects=len(defects),
     )
     folder = models_dir / options.name
-    manifest = _write(folder, build_model(trunk, projection, fitted.scorer, blur), manifest)
+    manifest = write_model(folder, build_model(trunk, projection, fitted.scorer, blur), manifest)
     progress("Writing the model", 1, 1)
     return Taught(folder, manifest, good_scores, defect_scores)
 
@@ -224,7 +219,7 @@ def _manifest(
         format=1,
         name=options.name,
         task="anomaly",
-        onnx=OnnxFile(file=_ONNX_NAME, sha256=""),
+        onnx=OnnxFile(file=ONNX_NAME, sha256=""),
         input=trunk.layout,
         labels=("anomaly",),
         decode="anomaly_map",
@@ -242,36 +237,3 @@ def _manifest(
             network_height_px=trunk.network_height,
         ),
     )
-
-
-def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
-    """Write both files beside `folder`, then swap folders: a reader sees the old or the new."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    new.mkdir()
-    try:
-        (new / _ONNX_NAME).write_bytes(model)
-        named = OnnxFile(file=_ONNX_NAME, sha256=file_sha256(new / _ONNX_NAME))
-        manifest = msgspec.structs.replace(manifest, onnx=named)
-        (new / MANIFEST_NAME).write_text(dump_manifest(manifest), encoding="utf-8")
-        if folder.is_dir():
-            _keep_notes(folder, new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.exists():
-            if not folder.exists():
-                old.rename(folder)
-            else:
-                shutil.rmtree(old)
-    return manifest
-
-
-def _keep_notes(old: Path, new: Path) -> None:
-    """Copy what a person put beside the model; it outlives a new teach-in."""
-    for path in old.iterdir():
-        if path.is_file() and path.name not in (_ONNX_NAME, MANIFEST_NAME):
-            shutil.copy2(path, new / path.name)
