@@ -4,6 +4,7 @@ A client serves one connection and is thrown away with it, so that nothing waits
 to be resent after an outage.
 """
 
+import functools
 import os
 import socket
 import ssl
@@ -89,6 +90,7 @@ def build_client(
     """Return an unconnected client without callbacks. It is driven by hand: no paho thread.
 
     `persistent` asks the broker to keep the session (MQTT 3.1.1; in 5 the expiry says so).
+    What comes in a persistent session is acknowledged by hand, when it is safe here.
     """
     five = protocol == MQTTv5
     client = Client(
@@ -97,6 +99,7 @@ def build_client(
         clean_session=None if five else not persistent,
         protocol=protocol,
         reconnect_on_failure=False,
+        manual_ack=persistent,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(0)  # the outbox keeps the window; paho must queue nothing
@@ -113,6 +116,12 @@ def new_properties(packet_type: int, **values: int) -> Properties:
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
+
+
+@functools.lru_cache(maxsize=64)
+def expiry_properties(expiry_s: int | None) -> Properties:
+    """Return the properties of a PUBLISH that expires; made once, since most expire alike."""
+    return new_properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s or 0)
 
 
 def socket_of(client: Client) -> socket.socket | None:

@@ -13,11 +13,10 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -31,11 +30,12 @@ from inspector.plc.client import (
     SESSION_EXPIRY_S,
     Access,
     build_client,
-    new_properties,
+    expiry_properties,
     open_connection,
     socket_of,
 )
 from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused
+from inspector.plc.inbox import Token
 from inspector.plc.login_errors import (
     HungUpError,
     explain_connect_error,
@@ -50,8 +50,8 @@ FLAPS = 3
 DEFAULT_WINDOW = 20  # what common brokers take of unacknowledged messages when they do not say
 
 
-OnMessage = Callable[[str, bytes, bool, int], None]
-"""topic, payload, retained, received_ns; called in the network thread."""
+OnMessage = Callable[[str, bytes, bool, int, Token | None], None]
+"""topic, payload, retained, received_ns, what to acknowledge; called in the network thread."""
 
 
 class Connection:
@@ -79,6 +79,7 @@ class Connection:
         self._client: Client | None = None  # set only while connected
         self._generation = 0
         self._events: deque[LinkEvent] = deque(maxlen=4096)
+        self._safe: deque[Token] = deque()  # messages to acknowledge
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
@@ -87,7 +88,6 @@ class Connection:
         self._woken = False
         self._failure = ""
         self._refused_v5 = 0
-        self._expiry: dict[int, Properties] = {}
         self.wake_at_ns: int | None = None  # set by the caller: when it wants `on_wake`
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -127,7 +127,8 @@ class Connection:
             client = self._client
             if client is None or generation != self._generation or generation == self._cut:
                 return None
-            properties = self._expiry_properties(client, expiry_s)
+            five = client.protocol == MQTTv5 and expiry_s is not None
+            properties = expiry_properties(expiry_s) if five else None
             info = client.publish(topic, payload, qos, retain, properties)
             gone = client.socket() is None
             nudge = gone or client.want_write()
@@ -136,6 +137,13 @@ class Connection:
         if gone or info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             return None
         return info.mid
+
+    def acknowledge(self, tokens: Iterable[Token]) -> None:
+        """Tell the broker that these messages are safe here. Until then it keeps them for us."""
+        before = len(self._safe)
+        self._safe.extend(tokens)
+        if len(self._safe) > before:
+            self._nudge()
 
     def cut(self, generation: int) -> None:
         """Drop that connection and whatever the kernel has not yet sent of it."""
@@ -158,16 +166,6 @@ class Connection:
     def alive(self) -> bool:
         """Whether the network thread runs; if it died of a bug, the process must not go on."""
         return self._thread.is_alive()
-
-    def _expiry_properties(self, client: Client, expiry_s: int | None) -> Properties | None:
-        if expiry_s is None or client.protocol != MQTTv5:
-            return None
-        properties = self._expiry.get(expiry_s)
-        if properties is None:
-            properties = new_properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
-            if len(self._expiry) < 64:
-                self._expiry[expiry_s] = properties
-        return properties
 
     def _nudge(self) -> None:
         try:
@@ -277,6 +275,7 @@ class Connection:
                     break
                 if pending or ready.get(fd, 0) & ~select.POLLOUT:
                     client.loop_read()
+                self._acknowledge_safe(client)
                 if ready.get(fd, 0) & select.POLLOUT and client.socket() is not None:
                     client.loop_write()
                 now = time.monotonic()
@@ -297,6 +296,13 @@ class Connection:
                 break
         self._end(client)
         return self._generation != generation
+
+    def _acknowledge_safe(self, client: Client) -> None:
+        """Under the lock. What came over an earlier connection is sent again by the broker."""
+        while self._safe and client.socket() is not None:
+            generation, mid = self._safe.popleft()
+            if generation == self._generation:
+                client.ack(mid, 1)
 
     def _end(self, client: Client) -> None:
         with self._lock:
@@ -384,5 +390,6 @@ class Connection:
 
     def _handle_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         received_ns = self._clock.now_ns()  # before anything else, since fusion aligns by it
-        self._on_message(message.topic, bytes(message.payload), message.retain, received_ns)
+        token = (self._generation, message.mid) if message.qos == 1 else None
+        self._on_message(message.topic, bytes(message.payload), message.retain, received_ns, token)
         self._woken = True

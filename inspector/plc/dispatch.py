@@ -5,17 +5,19 @@ Runs in the caller's thread and never blocks.
 
 from collections.abc import Callable
 
-from inspector.clock import Clock
+from inspector.clock import NS_PER_S, Clock
 from inspector.plc import payloads
 from inspector.plc.connection import Connection
 from inspector.plc.events import Acked, Connected, Lost, SubscriptionRefused
 from inspector.plc.fault_log import FaultLog
+from inspector.plc.ledger import Ledger
 from inspector.plc.outbox import Entry, Kind, Outbox
 from inspector.plc.outbox_file import Answered, End, OutboxFile, Record, to_entry, to_record
 from inspector.topics import MqttTopics
 from inspector.types import Delivery, DeliveryState
 
 NOBODY = "No matching subscribers"  # reason code 0x10 of MQTT 5, section 3.4.2.1
+_WORTH_TELLING_NS = 600 * NS_PER_S  # an older verdict that never left is no news to a PLC
 KEPT_OUTSIDE = 2  # places of the broker's window for state and availability
 
 
@@ -32,12 +34,14 @@ class Dispatcher:
         topics: MqttTopics,
         connection: Connection,
         file: OutboxFile,
+        ledger: Ledger,
         faults: FaultLog,
         clock: Clock,
         on_connected: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._file = file
+        self._ledger = ledger
         self._faults = faults
         self._clock = clock
         self._on_connection = on_connected
@@ -76,7 +80,10 @@ class Dispatcher:
             urgent=urgent,
         )
         self._next_key += 1
-        self._records.append(to_record(entry, self._utc_offset_ns()))
+        record = to_record(entry, self._utc_offset_ns())
+        if kind is Kind.VERDICT:
+            self._ledger.judged(record)  # the file comes after the wire; this comes before it
+        self._records.append(record)
         for dropped in self.outbox.put(entry):
             self._close_entry(dropped)
 
@@ -104,7 +111,7 @@ class Dispatcher:
         if self._file.wants_compaction:
             offset_ns = self._utc_offset_ns()
             entries = (to_record(entry, offset_ns) for entry in self.outbox.entries())
-            self._file.compact(entries, self.outbox.awaiting)
+            self._file.compact(entries, self.outbox.awaiting, self._next_key)
         due_ns = self.outbox.next_due_ns()
         self._connection.wake_at_ns = next_beat_ns if due_ns is None else min(due_ns, next_beat_ns)
 
@@ -141,7 +148,17 @@ class Dispatcher:
             self._faults.add(
                 "OUTBOX_CORRUPT", f"{loaded.corrupt_lines} lines of the outbox were torn and skipped"
             )
-        return loaded.next_key
+        # Verdicts that the last process gave and did not live to hand to the file.
+        recent_utc_ns = self._clock.utc_ns() - _WORTH_TELLING_NS
+        lost = [
+            put
+            for put in self._ledger.left.verdicts
+            if put.key >= loaded.next_key and (put.valid_until_utc_ns or 0) > recent_utc_ns
+        ]
+        for record in lost:
+            self.outbox.put(to_entry(record, offset_ns))
+            self._records.append(record)
+        return max([loaded.next_key, *(put.key + 1 for put in lost)])
 
     def _step(self) -> bool:
         """One round of the outbox; returns whether there must be another one."""

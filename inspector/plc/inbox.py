@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from inspector.topics import MAX_DEPTH
 
 OTHER = ""  # topics that nobody listed share one queue
+Token = tuple[int, int]
+"""Connection and packet id of a message that the broker keeps until it is acknowledged."""
+
 MAX_KEPT_BYTES = 1025  # one more than any payload may have: enough to refuse it for its size
 
 
@@ -19,26 +22,31 @@ class Received:
     payload: bytes
     retained: bool
     received_ns: int
+    token: Token | None = None  # None: nobody waits for an acknowledgement
 
 
 class Inbox:
-    """`put` is for the network thread, `take_all` for the caller's. `dropped` only grows."""
+    """`put` is for the network thread, the rest for the caller's. `dropped` only grows."""
 
     def __init__(self, topics: tuple[str, ...]) -> None:
         self._queues: dict[str, deque[tuple[int, Received]]] = {
             topic: deque(maxlen=MAX_DEPTH) for topic in (*topics, OTHER)
         }
         self._arrivals = 0
+        self._tokens: deque[Token] = deque()
         self.dropped: Counter[str] = Counter()
 
-    def put(self, topic: str, payload: bytes, retained: bool, received_ns: int) -> None:
+    def put(
+        self, topic: str, payload: bytes, retained: bool, received_ns: int, token: Token | None = None
+    ) -> None:
         """Queue one message; when its topic's queue is full the oldest there is dropped."""
         name = topic if topic in self._queues else OTHER
         queue = self._queues[name]
         if len(queue) == MAX_DEPTH:
             self.dropped[name] += 1
+            self._let_go(queue)
         self._arrivals += 1
-        received = Received(topic, payload[:MAX_KEPT_BYTES], retained, received_ns)
+        received = Received(topic, payload[:MAX_KEPT_BYTES], retained, received_ns, token)
         queue.append((self._arrivals, received))
 
     def take_all(self) -> list[Received]:
@@ -52,3 +60,18 @@ class Inbox:
                     break
         taken.sort(key=lambda item: item[0])
         return [received for _, received in taken]
+
+    def dropped_tokens(self) -> list[Token]:
+        """Return the messages that were dropped since the last call: they are not wanted again."""
+        tokens = []
+        while self._tokens:
+            tokens.append(self._tokens.popleft())
+        return tokens
+
+    def _let_go(self, queue: deque[tuple[int, Received]]) -> None:
+        try:
+            _, oldest = queue.popleft()
+        except IndexError:
+            return  # the caller was quicker
+        if oldest.token is not None:
+            self._tokens.append(oldest.token)

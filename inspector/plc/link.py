@@ -17,8 +17,9 @@ from inspector.plc.client import read_access
 from inspector.plc.connection import Connection
 from inspector.plc.dispatch import Dispatcher
 from inspector.plc.fault_log import FaultLog
-from inspector.plc.inbox import Inbox, Received
+from inspector.plc.inbox import Inbox, Received, Token
 from inspector.plc.intake import Acknowledgement, PlcIntake, SensorDecoder
+from inspector.plc.ledger import Ledger, Left
 from inspector.plc.outbox import Kind
 from inspector.plc.outbox_file import OutboxFile
 from inspector.topics import MqttTopics
@@ -66,6 +67,8 @@ class PlcLink:
         self._inbox = Inbox((topics.trigger, topics.command, topics.ack, *sensor_topics))
         access = read_access(config)
         self._file = OutboxFile(outbox_dir)
+        self._ledger = Ledger(outbox_dir, self._utc_offset_ns())
+        self._taken: list[Token] = []
         self._connection = Connection(
             config,
             access,
@@ -79,6 +82,7 @@ class PlcLink:
             topics=topics,
             connection=self._connection,
             file=self._file,
+            ledger=self._ledger,
             faults=self._faults,
             clock=clock,
             on_connected=self._publish_presence,
@@ -100,6 +104,15 @@ class PlcLink:
         return self._connection.connected
 
     @property
+    def left(self) -> Left:
+        """What the process before this one left: its open and judged parts, and its emergency."""
+        return self._ledger.left
+
+    def note_latch(self, event: SensorEvent | None) -> None:
+        """Note the emergency that holds the line, or that none does, for who comes after a crash."""
+        self._ledger.latch(event)
+
+    @property
     def counters(self) -> Counter[str]:
         """How many messages were refused, dropped, sent and so on; they only grow."""
         counters = self._dispatcher.outbox.counters + self._file.counters
@@ -115,11 +128,15 @@ class PlcLink:
     def poll(self) -> list[Incoming]:
         """Do what is due, and return what has arrived, valid and in order.
 
+        What the call before returned is acknowledged to the broker now, if `taken` has not said so.
         Raises InvariantError when the network thread has died.
         """
         if not self._connection.alive:
             raise InvariantError("the MQTT network thread has died")
+        self.taken()
         received = self._inbox.take_all()
+        self._taken += [r.token for r in received if r.token is not None]
+        self._taken += self._inbox.dropped_tokens()
         self._advance()
         incoming = [message for r in received if (message := self._decode(r)) is not None]
         now_ns = self._clock.now_ns()
@@ -131,6 +148,11 @@ class PlcLink:
             self.send_fault(fault)
         self._advance()
         return incoming
+
+    def taken(self) -> None:
+        """All that `poll` returned has been dealt with: the broker need not send it again."""
+        taken, self._taken = self._taken, []
+        self._connection.acknowledge(taken)
 
     def send_verdict(self, verdict: Verdict, latency_ms: float) -> None:
         """Send a verdict at once, or as soon as the broker is back, if it is still valid then.
@@ -197,6 +219,7 @@ class PlcLink:
         self._dispatcher.publish_now(self._topics.availability, offline, qos=1, retain=True)
         self._connection.close(CLOSE_S)
         self._file.close()
+        self._ledger.close()
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -260,6 +283,7 @@ class PlcLink:
             received_ns=received.received_ns,
             utc_offset_ns=self._utc_offset_ns(),
         )
+        self._ledger.opened(trigger, self._utc_offset_ns())
         if self._intake.clock_ahead > ahead:
             self._faults.add(
                 "PLC_CLOCK_AHEAD", "utc_ns of a trigger lies in the future; set both clocks by NTP"

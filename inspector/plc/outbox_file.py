@@ -130,7 +130,8 @@ class OutboxFile:
         self._size = 0
         self._torn = False
         try:
-            self._replace(_snapshot(self.loaded.entries, self.loaded.awaiting))
+            loaded = self.loaded
+            self._replace(_snapshot(loaded.entries, loaded.awaiting, loaded.next_key))
         except OSError as error:
             raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
         self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
@@ -155,10 +156,10 @@ class OutboxFile:
             return
         self._work.put(_line(record))
 
-    def compact(self, entries: Iterable[Put], awaiting: Iterable[tuple[str, str]]) -> None:
+    def compact(self, entries: Iterable[Put], awaiting: Iterable[tuple[str, str]], next_key: int = 1) -> None:
         """Have the file replaced by just these open entries, and verdicts that wait for the PLC."""
         self._size = 0  # until the thread knows better, so that it is not asked for again
-        self._work.put((_snapshot(entries, awaiting),))
+        self._work.put((_snapshot(entries, awaiting, next_key),))
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is waiting, and let go of the folder. Raises StoreError if the disk hangs."""
@@ -251,8 +252,10 @@ def _line(record: Record) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _snapshot(entries: Iterable[Put], awaiting: Iterable[tuple[str, str]]) -> bytes:
+def _snapshot(entries: Iterable[Put], awaiting: Iterable[tuple[str, str]], next_key: int) -> bytes:
     records: list[Record] = [Wait(verdict_id=verdict_id, part_id=part_id) for verdict_id, part_id in awaiting]
+    if next_key > 1:
+        records.append(End(key=next_key - 1, out=False))  # so that no key is given twice
     records += entries
     return b"".join(map(_line, records))
 

@@ -37,6 +37,7 @@ from inspector.types import (
     Opinion,
     OpinionRequest,
     PartTrigger,
+    Resumed,
     SensorEvent,
     ServiceState,
     VerdictRecord,
@@ -81,6 +82,7 @@ class ArbiterService:
             sensors=SensorIntake(site.site.sensors),
             service=_LINK,
         )
+        self._resume()
         self._link.start()
 
     def step(self) -> int | None:
@@ -95,6 +97,7 @@ class ArbiterService:
         wake_ns = self._arbiter.next_wakeup_ns
         if wake_ns is not None and wake_ns <= self._clock.now_ns():
             self._take(None)
+        self._link.taken()
         for explanation in self._explanations.drain():
             self._link.send_explanation(explanation)
         for fault in self._faults.drain():
@@ -110,6 +113,13 @@ class ArbiterService:
         self._link.close()
 
     # -- inputs ----------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Take over from an arbiter that was killed: parts that it left open get their verdicts now."""
+        left = self._link.left
+        self._take(Resumed(judged=left.judged, latched_by=left.latched_by))
+        for trigger in left.opened:
+            self._take(trigger)
 
     def _incoming(self) -> Iterator[Incoming]:
         """What came over MQTT, and triggers that are frames; sensor events first, they may be urgent."""
@@ -138,7 +148,10 @@ class ArbiterService:
     def _take(self, item: Message | None) -> None:
         self._journal_seq += 1
         entry = _entry(self._journal_seq, self._epoch, self._clock.now_ns(), item)
+        latched_by = self._arbiter.latched_by
         outputs = self._arbiter.step(entry)
+        if self._arbiter.latched_by is not latched_by:
+            self._link.note_latch(self._arbiter.latched_by)
         for output in outputs:
             if isinstance(output, VerdictRecord):
                 self._link.send_verdict(output.verdict, _latency_ms(output))
@@ -201,6 +214,7 @@ def _entry(seq: int, epoch: str, now_ns: int, item: Message | None) -> JournalEn
         opinion=item if isinstance(item, Opinion) else None,
         command=item if isinstance(item, Command) else None,
         health=item if isinstance(item, Health) else None,
+        resumed=item if isinstance(item, Resumed) else None,
     )
 
 

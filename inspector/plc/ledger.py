@@ -1,0 +1,160 @@
+"""What a killed arbiter must not forget, in memory that outlives it: a ring in a mapped file.
+
+Every trigger is entered before the broker is told that we have it, every verdict before it leaves.
+So the arbiter that starts next knows which parts are open and which are judged, and a part gets
+neither two verdicts nor none. Writing is a copy into shared pages, which the kernel keeps when a
+process dies however it dies (mmap(2), MAP_SHARED): about 1 µs, and no disk is waited for. A power
+cut may lose the last seconds; the parts of these seconds are off the line by then.
+
+Each slot carries a CRC-32: one that was torn by the end of its writer counts as never written.
+"""
+
+import mmap
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from inspector.errors import ConfigError
+from inspector.plc.outbox_file import Put
+from inspector.types import PartTrigger, SensorEvent
+
+SLOTS = 2048
+SLOT_BYTES = 1024
+_HEAD = struct.Struct("<QIH")  # number, CRC-32 of what follows, its length
+_NOTE_SLOT = 0  # the latched emergency; the ring begins after it
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="open", tag_field="t"):
+    """A part whose trigger we have. Times in UTC, because CLOCK_MONOTONIC does not survive a reboot."""
+
+    trigger: PartTrigger
+    utc_offset_ns: int
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, tag="judged", tag_field="t"):
+    """A verdict as it goes into the outbox."""
+
+    put: Put
+
+
+class Latched(msgspec.Struct, frozen=True, kw_only=True, tag="latched", tag_field="t"):
+    """The emergency that holds the line, None when none does."""
+
+    event: SensorEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the last process left, the oldest first."""
+
+    opened: tuple[PartTrigger, ...] = ()
+    judged: tuple[str, ...] = ()
+    verdicts: tuple[Put, ...] = ()
+    latched_by: SensorEvent | None = None
+
+
+_RECORD = msgspec.msgpack.Decoder(Opened | Judged | Latched)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Ledger:
+    """`directory`/ledger. One process at a time, one thread. Raises ConfigError when it cannot be used.
+
+    `utc_offset_ns` is UTC minus CLOCK_MONOTONIC, now.
+    """
+
+    def __init__(self, directory: Path, utc_offset_ns: int) -> None:
+        path = directory / "ledger"
+        size = (SLOTS + 1) * SLOT_BYTES
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+            try:
+                os.posix_fallocate(fd, 0, size)  # a hole that the disk cannot fill later would kill us
+                self._map = mmap.mmap(fd, size)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ConfigError(f"cannot use {path}: {error.strerror}") from error
+        self._number = 0
+        self.too_large = 0
+        self.left = self._load(utc_offset_ns)
+
+    def opened(self, trigger: PartTrigger, utc_offset_ns: int) -> None:
+        """Enter a part, before its trigger is acknowledged."""
+        self._enter(Opened(trigger=trigger, utc_offset_ns=utc_offset_ns))
+
+    def judged(self, put: Put) -> None:
+        """Enter a verdict, before it is sent."""
+        self._enter(Judged(put=put))
+
+    def latch(self, event: SensorEvent | None) -> None:
+        """Note the emergency that holds the line, or that none does."""
+        self._write(_NOTE_SLOT, Latched(event=event), 1)
+
+    def close(self) -> None:
+        self._map.close()
+
+    def _enter(self, record: Opened | Judged) -> None:
+        self._number += 1
+        self._write(1 + self._number % SLOTS, record, self._number)
+
+    def _write(self, slot: int, record: Opened | Judged | Latched, number: int) -> None:
+        text = _ENCODER.encode(record)
+        if _HEAD.size + len(text) > SLOT_BYTES:
+            self.too_large += 1
+            return
+        crc = zlib.crc32(text, number & 0xFFFFFFFF)
+        start = slot * SLOT_BYTES
+        self._map[start : start + _HEAD.size + len(text)] = _HEAD.pack(number, crc, len(text)) + text
+
+    def _read(self, slot: int) -> tuple[int, Opened | Judged | Latched] | None:
+        start = slot * SLOT_BYTES
+        number, crc, length = _HEAD.unpack_from(self._map, start)
+        text = self._map[start + _HEAD.size : start + SLOT_BYTES][:length]
+        if number == 0 or len(text) != length or zlib.crc32(text, number & 0xFFFFFFFF) != crc:
+            return None
+        try:
+            return number, _RECORD.decode(text)
+        except msgspec.MsgspecError:
+            return None  # of another version
+
+    def _load(self, utc_offset_ns: int) -> Left:
+        note = self._read(_NOTE_SLOT)
+        found = sorted(
+            (each for each in map(self._read, range(1, SLOTS + 1)) if each is not None),
+            key=lambda each: each[0],
+        )
+        opened: dict[str, PartTrigger] = {}
+        verdicts: list[Put] = []
+        for number, record in found:
+            self._number = number
+            if isinstance(record, Opened):
+                opened[record.trigger.part_id] = _moved(record, utc_offset_ns)
+            elif isinstance(record, Judged):
+                opened.pop(record.put.part_id, None)
+                verdicts.append(record.put)
+        return Left(
+            opened=tuple(opened.values()),
+            judged=tuple(dict.fromkeys(put.part_id for put in verdicts if put.part_id)),
+            verdicts=tuple(verdicts),
+            latched_by=note[1].event if note is not None and isinstance(note[1], Latched) else None,
+        )
+
+
+def _moved(record: Opened, utc_offset_ns: int) -> PartTrigger:
+    """The trigger on this boot's monotonic clock. Within one boot nothing changes."""
+    moved_ns = record.utc_offset_ns - utc_offset_ns
+    if abs(moved_ns) < _SAME_BOOT_NS:
+        return record.trigger
+    trigger = record.trigger
+    return msgspec.structs.replace(
+        trigger, trigger_ns=trigger.trigger_ns + moved_ns, received_ns=trigger.received_ns + moved_ns
+    )
+
+
+_SAME_BOOT_NS = 1_000_000_000  # UTC is slewed and stepped by less than a reboot takes
