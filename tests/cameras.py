@@ -1,5 +1,6 @@
 """Cameras as real processes on loopback or host addresses, for tests that open or kill them."""
 
+import ipaddress
 import shutil
 import signal
 import socket
@@ -57,9 +58,11 @@ class CameraProcess:
         self._process.send_signal(signal.SIGSTOP)
 
     def _listens(self) -> bool:
+        """Ask the process' own network namespace."""
         assert self._process is not None
-        sockets = psutil.Process(self._process.pid).net_connections("udp4")
-        return any(each.laddr == (self.address, _GVCP_PORT) for each in sockets)
+        octets = ipaddress.IPv4Address(self.address).packed[::-1].hex().upper()  # as little-endian hosts do
+        table = Path(f"/proc/{self._process.pid}/net/udp").read_text()
+        return f" {octets}:{_GVCP_PORT:04X} " in table
 
 
 def virtual_camera(*options: str) -> CameraProcess:
