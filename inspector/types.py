@@ -332,10 +332,11 @@ class Fault(Message, frozen=True, kw_only=True):
 class Resumed(Message, frozen=True, kw_only=True):
     """What an arbiter that starts has from the one before it: it is its first input.
 
-    `judged` are the parts that have their verdict, the oldest first.
+    `judged` are the parts that have their verdict, the oldest first; `seq` was the last verdict's.
     """
 
     judged: tuple[str, ...] = ()
+    seq: int = 0
     latched_by: SensorEvent | None = None
 
 

@@ -105,6 +105,7 @@ class Arbiter:
 
     def _on_resumed(self, resumed: Resumed, now_ns: int) -> None:
         self._resumed_ns = now_ns
+        self._seq = resumed.seq
         for part_id in resumed.judged:
             self._parts.remember(part_id)
         self.latched_by = self.latched_by or resumed.latched_by

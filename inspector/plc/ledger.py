@@ -54,7 +54,14 @@ class Left:
     opened: tuple[PartTrigger, ...] = ()
     judged: tuple[str, ...] = ()
     verdicts: tuple[Put, ...] = ()
+    seq: int = 0  # of the last verdict
     latched_by: SensorEvent | None = None
+
+
+class _Numbered(msgspec.Struct):
+    """What we read of a verdict's payload."""
+
+    seq: int
 
 
 _RECORD = msgspec.msgpack.Decoder(Opened | Judged | Latched)
@@ -142,6 +149,7 @@ class Ledger:
             opened=tuple(opened.values()),
             judged=tuple(dict.fromkeys(put.part_id for put in verdicts if put.part_id)),
             verdicts=tuple(verdicts),
+            seq=msgspec.json.decode(verdicts[-1].payload, type=_Numbered).seq if verdicts else 0,
             latched_by=note[1].event if note is not None and isinstance(note[1], Latched) else None,
         )
 

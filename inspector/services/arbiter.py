@@ -117,7 +117,7 @@ class ArbiterService:
     def _resume(self) -> None:
         """Take over from an arbiter that was killed: parts that it left open get their verdicts now."""
         left = self._link.left
-        self._take(Resumed(judged=left.judged, latched_by=left.latched_by))
+        self._take(Resumed(judged=left.judged, seq=left.seq, latched_by=left.latched_by))
         for trigger in left.opened:
             self._take(trigger)
 

@@ -25,7 +25,7 @@ def put(part: int) -> Put:
     return Put(
         key=part,
         kind=Kind.VERDICT,
-        payload=f"{{\"part_id\":\"{part}\"}}",
+        payload=f'{{"part_id":"P{part}","seq":{part}}}',
         verdict_id=f"v{part}",
         part_id=f"P{part}",
         valid_until_utc_ns=OFFSET_NS + part,
@@ -49,6 +49,7 @@ def test_what_was_open_and_what_was_judged_is_there_after_a_kill(tmp_path: Path)
     assert left.opened == (trigger(1), trigger(3))
     assert left.judged == ("P2",)
     assert left.verdicts == (put(2),)
+    assert left.seq == 2
     assert left.latched_by == estop()
 
 
