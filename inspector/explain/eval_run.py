@@ -12,7 +12,7 @@ from inspector.explain.eval_score import Outcome, Score, outcome, score
 from inspector.explain.explainer import Explainer
 from inspector.explain.prompt import Prompt
 from inspector.explain.recall import Recall
-from inspector.explain.start import TEMPLATE_ONLY, open_engine
+from inspector.explain.start import has_model, open_engine
 
 
 class _Heard:
@@ -62,11 +62,7 @@ def evaluate(
     `told` hears of each case as soon as it is judged. The model reads its constant prompt before the
     first case, as in a cell. Raises ModelError, ConfigError when there is no such model.
     """
-    heard = (
-        None
-        if config.model == TEMPLATE_ONLY and config.server is None
-        else _Heard(open_engine(config, clock))
-    )
+    heard = _Heard(open_engine(config, clock)) if has_model(config) else None
     outcomes: list[Outcome] = []
     try:
         if heard is not None:

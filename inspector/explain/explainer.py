@@ -28,8 +28,8 @@ _ONLY_TEMPLATE = "; explanations come from the template"
 class Explainer:
     """Explains verdicts. Never raises for a model that is missing, slow or wrong.
 
-    `engine` None leaves the template. `fault` is what a person should know, or "": it is set when
-    the model fails, or is late several times in a row, and cleared by its next faithful answer. `counters`
+    `engine` None leaves the template. `fault` is set when the model fails, or is
+    late several times in a row, and cleared by its next faithful answer; `standing` stays. `counters`
     count attempts of the language model and how they ended. `explain` and `probe` are for one
     thread at a time; `template` is for any.
     """
@@ -42,6 +42,7 @@ class Explainer:
         *,
         fault: str = "",
         recall: Recall | None = None,
+        standing: str = "",
     ) -> None:
         self._engine = engine
         self._context = context
@@ -49,9 +50,15 @@ class Explainer:
         self._clock = clock
         self._usual_ns = 0.0
         self._late_in_a_row = 0
-        self.fault = fault + _ONLY_TEMPLATE if fault else ""
+        self._fault = fault + _ONLY_TEMPLATE if fault else ""
+        self._standing = standing
         names = ("asked", "written", "refused", "late", "failed", "skipped")
         self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
+
+    @property
+    def fault(self) -> str:
+        """What a person should know, or ""."""
+        return "; ".join(said for said in (self._fault, self._standing) if said)
 
     @property
     def has_model(self) -> bool:
@@ -88,8 +95,8 @@ class Explainer:
         explanation = self.explain(PROBE, deadline_ns)
         self._usual_ns = 0.0
         answered = explanation.source is ExplanationSource.LLM
-        if self.has_model and not answered and not self.fault:
-            self.fault = (
+        if self.has_model and not answered and not self._fault:
+            self._fault = (
                 "the language model did not pass its first probe (late, or not faithful); "
                 "explanations come from the template until an answer of its own passes"
             )
@@ -131,7 +138,7 @@ class Explainer:
             self._late()
         except ModelError as error:
             self.counters["failed"] += 1
-            self.fault = f"{error}{_ONLY_TEMPLATE}"
+            self._fault = f"{error}{_ONLY_TEMPLATE}"
         else:
             return written
         return None
@@ -151,7 +158,7 @@ class Explainer:
                     continue
                 return None
             self.counters["written"] += 1
-            self.fault = ""
+            self._fault = ""
             return written
         return None
 
@@ -168,7 +175,7 @@ class Explainer:
         self.counters["late"] += 1
         self._late_in_a_row += 1
         if self._late_in_a_row >= _LATE_IN_A_ROW:
-            self.fault = (
+            self._fault = (
                 f"the language model was late {self._late_in_a_row} times in a row; leave it a core "
                 f"of its own, or raise explainer.deadline_s{_ONLY_TEMPLATE}"
             )

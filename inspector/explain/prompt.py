@@ -16,8 +16,11 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
+    """`images` are PNG files; only models that see get them."""
+
     role: Role
     content: str
+    images: tuple[bytes, ...] = ()
 
 
 Prompt = tuple[Turn, ...]

@@ -1,33 +1,56 @@
 """From the configuration to an `Explainer` that works, with or without its language model."""
 
+from pathlib import Path
+
 from inspector.clock import Clock
 from inspector.config import ExplainerConfig
 from inspector.errors import ConfigError, ModelError
 from inspector.explain.engine import Engine
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
+from inspector.explain.knowledge_load import load_knowledge
+from inspector.explain.recall import Recall
+from inspector.explain.server import ServerEngine
 from inspector.explain.weights import resolve
 
 TEMPLATE_ONLY = "none"
 
 
-def start(config: ExplainerConfig, context: LineContext, clock: Clock) -> Explainer:
-    """Return an explainer as `config` wants it; never raises for the model.
+def start(config: ExplainerConfig, context: LineContext, clock: Clock, root: Path = Path()) -> Explainer:
+    """Return an explainer as `config` wants it; never raises for the model or the site's knowledge.
 
     Takes as long as the model takes to load (1 to 3 s for 1.5 B weights), and holds the
     interpreter's lock meanwhile: call it before the service says that it is ready. When the model
-    is missing or damaged, `Explainer.fault` says what to do, and the template explains.
+    is missing or damaged, `Explainer.fault` says what to do, and the template explains. Relative
+    paths are relative to `root`.
     """
-    if config.model == TEMPLATE_ONLY:
-        return Explainer(None, context, clock)
+    recall, standing = _recall(config, root)
+    if not has_model(config):
+        return Explainer(None, context, clock, recall=recall, standing=standing)
     try:
-        return Explainer(open_engine(config, clock), context, clock)
+        return Explainer(open_engine(config, clock), context, clock, recall=recall, standing=standing)
     except (ModelError, ConfigError) as error:
-        return Explainer(None, context, clock, fault=str(error))
+        return Explainer(None, context, clock, fault=str(error), recall=recall, standing=standing)
+
+
+def has_model(config: ExplainerConfig) -> bool:
+    """Return whether `config` names a language model at all."""
+    return config.server is not None or config.model != TEMPLATE_ONLY
+
+
+def _recall(config: ExplainerConfig, root: Path) -> tuple[Recall | None, str]:
+    if config.knowledge is None:
+        return None, ""
+    try:
+        return Recall(load_knowledge(root / config.knowledge.expanduser())), ""
+    except (ModelError, ConfigError) as error:
+        return None, f"{error}; causes come from the limits alone"
 
 
 def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
-    """Load the model that `config` names. Raises ModelError, ConfigError."""
+    """Load the model that `config` names, or find its server. Raises ModelError, ConfigError."""
+    if config.server is not None:
+        return ServerEngine(config.server, clock, max_tokens=config.max_tokens)
     model = resolve(config.model)
     # Imported here, because its library is 100 MB that a cell without a language model never needs.
     from inspector.explain.llama import LlamaEngine  # noqa: PLC0415

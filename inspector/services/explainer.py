@@ -18,7 +18,7 @@ class ExplainerService:
         self._verdicts = context.bus.subscriber(VERDICTS)
         self._explanations = context.bus.publisher(EXPLANATIONS)
         self._told = ""
-        explainer = start(self._config, line_context(site), context.clock)
+        explainer = start(self._config, line_context(site), context.clock, site.root)
         self._worker = ExplainWorker(explainer, context.clock, deadline_s=self._config.deadline_s)
 
     def step(self) -> int | None:

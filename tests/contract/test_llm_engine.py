@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from llm_servers import LocalServer
 
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
@@ -20,6 +21,7 @@ from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Turn, build
+from inspector.explain.server import ServerEngine
 from inspector.explain.start import open_engine
 from inspector.explain.weights import resolve
 
@@ -37,17 +39,37 @@ LONG_SCHEMA = {
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def small_model() -> Path:
     try:
-        resolve(SMALL)
+        return resolve(SMALL).path
     except ModelError:
         pytest.skip(f"needs the small weights (98 MB): inspector models pull {SMALL}")
+
+
+@pytest.fixture(scope="module")
+def server(small_model: Path) -> Iterator[LocalServer]:
+    """llama.cpp's own HTTP server on a free port of loopback, with a key."""
+    made = LocalServer(small_model)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["in_process", "server"])
+def engine(request: pytest.FixtureRequest, small_model: Path) -> Iterator[Engine]:
     before = signal.getsignal(signal.SIGTERM)
-    made = open_engine(ExplainerConfig(model=SMALL, nice=0), CLOCK)
+    assert small_model.exists()
+    if request.param == "server":
+        local: LocalServer = request.getfixturevalue("server")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TEST_LLM_KEY", local.key)
+            made = open_engine(ExplainerConfig(server=local.config), CLOCK)
+    else:
+        made = open_engine(ExplainerConfig(model=SMALL, nice=0), CLOCK)
     assert signal.getsignal(signal.SIGTERM) == before
     yield made
     made.close()
-    assert not any(thread.name == "language-model" for thread in threading.enumerate())
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"language-model", "llm-server"}
 
 
 def in_s(seconds: float) -> int:
@@ -60,7 +82,21 @@ def test_the_answer_is_in_the_schema(engine: Engine) -> None:
     assert parsed["text"].startswith(FACTS.opening)
     assert parsed["cause"] == 1
     assert set(parsed["cited"]) <= {fact.id for fact in FACTS.facts}
-    assert answer == json.dumps(parsed, separators=(",", ":"))
+    assert engine.usage.written > 0
+
+
+def test_the_answer_is_compact(small_model: Path) -> None:
+    made = open_engine(ExplainerConfig(model=str(small_model), nice=0), CLOCK)
+    answer = made.complete(PROMPT, SCHEMA, in_s(120))
+    made.close()
+    assert answer == json.dumps(json.loads(answer), separators=(",", ":"))
+
+
+def test_the_constant_prompt_is_read_once(engine: Engine) -> None:
+    engine.complete(PROMPT, SCHEMA, in_s(120))
+    other = (*PROMPT[:-1], Turn("user", PROMPT[-1].content.replace("PROBE1", "B9")))
+    engine.complete(other, SCHEMA, in_s(120))
+    assert engine.usage.cached > 3 * engine.usage.read
 
 
 def test_the_same_question_has_the_same_answer(engine: Engine) -> None:
@@ -79,12 +115,19 @@ def test_late_raises_and_the_engine_stays_usable(engine: Engine) -> None:
 def test_an_answer_without_end_and_a_prompt_without_room_are_errors(engine: Engine) -> None:
     with pytest.raises(ModelError, match="max_tokens"):
         engine.complete(PROMPT, LONG_SCHEMA, in_s(120))
-    with pytest.raises(ModelError, match="refused"):
+    with pytest.raises(ModelError, match=r"refused|answers 400"):
         engine.complete((Turn("user", "word " * 3000),), SCHEMA, in_s(120))
 
 
-def test_nobody_can_connect(engine: Engine) -> None:
-    engine.complete(PROMPT, SCHEMA, in_s(120))
+def test_nobody_can_connect(small_model: Path) -> None:
+    made = open_engine(ExplainerConfig(model=str(small_model), nice=0), CLOCK)
+    try:
+        _assert_that_nobody_can_connect()
+    finally:
+        made.close()
+
+
+def _assert_that_nobody_can_connect() -> None:
     inodes = {
         os.readlink(link).removeprefix("socket:[").removesuffix("]")
         for link in Path("/proc/self/fd").iterdir()
@@ -93,7 +136,8 @@ def test_nobody_can_connect(engine: Engine) -> None:
     for table in ("tcp", "tcp6"):
         lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         listening = [line.split() for line in lines if line.split()[3] == "0A"]
-        assert not [line for line in listening if line[9] in inodes]
+        mine = [line for line in listening if line[9] in inodes]
+        assert not [line for line in mine if int(line[1].rpartition(":")[2], 16) not in LocalServer.ports]
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[6] in inodes and len(fields) > 7:
@@ -115,13 +159,24 @@ def test_a_damaged_file_is_a_model_error(tmp_path: Path) -> None:
         open_engine(ExplainerConfig(model=str(broken)), CLOCK)
 
 
-def test_a_closed_engine_refuses() -> None:
-    try:
-        resolve(SMALL)
-    except ModelError:
-        pytest.skip(f"needs the small weights (98 MB): inspector models pull {SMALL}")
-    closed = open_engine(ExplainerConfig(model=SMALL, nice=0), CLOCK)
+def test_a_closed_engine_refuses(engine: Engine, small_model: Path, server: LocalServer) -> None:
+    in_process = not isinstance(engine, ServerEngine)
+    config = (
+        ExplainerConfig(model=str(small_model), nice=0)
+        if in_process
+        else ExplainerConfig(server=server.config.model_copy(update={"api_key_env": None}))
+    )
+    closed = open_engine(config, CLOCK)
     closed.close()
     closed.close()
     with pytest.raises(ModelError, match="closed"):
         closed.complete(PROMPT, SCHEMA, in_s(5))
+
+
+def test_a_server_without_the_right_key_is_a_model_error(server: LocalServer) -> None:
+    stranger = ServerEngine(server.config.model_copy(update={"api_key_env": None}), CLOCK)
+    try:
+        with pytest.raises(ModelError, match="refuses the key"):
+            stranger.complete(PROMPT, SCHEMA, in_s(60))
+    finally:
+        stranger.close()
