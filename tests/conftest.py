@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # under importlib mode tests is no package
 
 from brokers import Mosquitto, mosquitto_binary
+from whole_cell import Demo, leftovers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +40,21 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Start a whole cell with `inspector demo` and the given arguments; it is ended with the test."""
+    started: list[Demo] = []
+
+    def start(*arguments: str) -> Demo:
+        started.append(Demo(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        assert leftovers(each.process.pid) == []
 
 
 @pytest.fixture(autouse=True, scope="module")
