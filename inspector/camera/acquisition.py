@@ -1,5 +1,6 @@
 """A camera that delivers frames: the one thing that the rest of the product sees of cameras."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -50,12 +51,10 @@ def open_camera(config: CameraConfig, clock: Clock, *, wait_s: float = 5.0) -> "
     `wait_s`, with the reason in the log. Raises ConfigError for what the user must change and
     DeviceError for what may mend itself.
     """
-    camera = Camera(config, clock)
-    try:
+    with ExitStack() as unless_opened:
+        camera = unless_opened.enter_context(Camera(config, clock))
         camera.reconnect(wait_s=wait_s)
-    except BaseException:
-        camera.close()
-        raise
+        unless_opened.pop_all()
     camera.statistics.reconnects = 0
     return camera
 

@@ -66,11 +66,6 @@ class CameraTime:
         """Whether there was any observation."""
         return self._anchor is not None
 
-    @property
-    def skew_ppm(self) -> float:
-        """How much faster the host's clock runs than the camera's."""
-        return self._skew * 1e6
-
     def observe(
         self, device_ns: int, host_ns: int, *, slack_ns: int = 0, width_ns: int | None = None
     ) -> None:

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -33,7 +34,8 @@ class Connection:
         self._system = acquire_system(config.producer)
         self._device: Any = None
         self.stream: BufferStream | None = None
-        try:
+        with ExitStack() as unless_opened:
+            unless_opened.callback(self._tear_down)
             self._device = system.open_device(found)
             if system.is_own:
                 self._set_heartbeat(config.heartbeat_timeout_ms)
@@ -42,9 +44,7 @@ class Connection:
             self._make_idle()
             apply_settings(self.node_map, config.settings, config.id)
             self.stream = BufferStream(self._device)
-        except BaseException:
-            self._tear_down()
-            raise
+            unless_opened.pop_all()
 
     @property
     def tl_type(self) -> str:

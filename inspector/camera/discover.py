@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-from inspector.camera.connect import find_camera
 from inspector.camera.found_camera import FoundCamera
 from inspector.camera.gentl_system import acquire_system, release_system
-from inspector.config import CameraConfig
-from inspector.errors import ConfigError, DeviceError
 
 
 def list_cameras(producer: str | None = None, *, addresses: Sequence[str] = ()) -> list[FoundCamera]:
@@ -17,16 +14,5 @@ def list_cameras(producer: str | None = None, *, addresses: Sequence[str] = ()) 
     system = acquire_system(producer)
     try:
         return system.look(*addresses)
-    finally:
-        release_system(system)
-
-
-def check_camera(config: CameraConfig) -> FoundCamera:
-    """Return the camera that a file means, without opening it. Raises ConfigError."""
-    system = acquire_system(config.producer)
-    try:
-        return find_camera(system, config)
-    except DeviceError as error:
-        raise ConfigError(str(error)) from error
     finally:
         release_system(system)

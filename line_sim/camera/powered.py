@@ -3,6 +3,7 @@
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from inspector.errors import InvariantError
@@ -45,14 +46,16 @@ class Powered:
     def __init__(self, config: VirtualCameraConfig, wiring: Wiring) -> None:
         self._wiring = wiring
         device, counters, link = wiring.device, wiring.counters, wiring.link
-        self.stream = Stream(config, counters, link)
-        self.stream.set_faults(wiring.knobs())
-        try:
+        with ExitStack() as unless_powered:
+            self.stream = Stream(config, counters, link)
+            unless_powered.callback(self.stream.close)
+            self.stream.set_faults(wiring.knobs())
             self._server = ControlServer(config.address, device, counters, link=link, knobs=wiring.knobs)
-        except BaseException:
-            self.stream.close()
-            raise
-        self._messages = MessageChannel(config.address, device.message_settings, wiring.clock, link, counters)
+            unless_powered.callback(self._server.close)
+            self._messages = MessageChannel(
+                config.address, device.message_settings, wiring.clock, link, counters
+            )
+            unless_powered.pop_all()
         device.set_stream_source_port(self.stream.source_port)
         device.set_message_source_port(self._messages.source_port)
         self.acquisition = Acquisition(

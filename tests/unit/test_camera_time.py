@@ -37,6 +37,11 @@ def feed(times: CameraTime, clock: TrueClock, start_s: float, seconds: float, hz
     return host_ns
 
 
+def rate_ppm(times: CameraTime) -> float:
+    """How much faster the host's clock runs than the camera's, as mapped."""
+    return (times.to_host(1000 * NS_PER_S) - times.to_host(0)) / 1000 / NS_PER_S * 1e6 - 1e6
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     ppm=st.floats(-120, 120),
@@ -62,7 +67,7 @@ def test_the_error_stays_within_what_it_states(ppm: float, jitter_ms: int, hz: f
 def test_the_drift_is_found(ppm: float, seed: int) -> None:
     times = CameraTime()
     feed(times, TrueClock(ppm, jitter_ns=5 * NS_PER_MS, best_of=4, seed=seed), 0, 30, 30)
-    assert times.skew_ppm == pytest.approx(ppm, abs=40)
+    assert rate_ppm(times) == pytest.approx(ppm, abs=40)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)), min_size=1, max_size=80))
@@ -71,7 +76,7 @@ def test_no_input_breaks_it(observations: list[tuple[int, int]]) -> None:
     for device_ns, host_ns in observations:
         times.observe(device_ns, host_ns)
         assert times.ready
-        assert abs(times.skew_ppm) <= 300.0001
+        assert abs(rate_ppm(times)) <= 300.001
         assert times.uncertainty_ns(device_ns) > 0
         times.to_host(device_ns)
 
@@ -115,5 +120,5 @@ def test_a_change_of_the_rate_is_followed() -> None:
         host_ns = OFFSET_NS + 30 * NS_PER_S + index * NS_PER_S // 20
         device_ns = 30 * NS_PER_S + 17 + round(index * NS_PER_S / 20 * (1 + 80e-6))
         times.observe(device_ns, host_ns)
-    assert times.skew_ppm == pytest.approx(-80, abs=5)
+    assert rate_ppm(times) == pytest.approx(-80, abs=5)
     assert abs(times.to_host(device_ns) - host_ns) < 100_000
