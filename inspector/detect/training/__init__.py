@@ -1,0 +1,1 @@
+"""Supervised detection: boxes and classes from labelled images. Only `fit` needs torch."""

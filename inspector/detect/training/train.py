@@ -1,0 +1,235 @@
+"""From a folder of labelled images to a model folder that finds boxes. Needs torch (extra [train])."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import cv2
+import msgspec
+import numpy as np
+
+from inspector.detect.cpu_run import CpuRun
+from inspector.detect.decode import found_boxes
+from inspector.detect.graph import GraphBuilder, finish, network_input
+from inspector.detect.images import common_layout, read_image
+from inspector.detect.manifest import (
+    UNCALIBRATED,
+    Head,
+    HowMade,
+    InputLayout,
+    Manifest,
+    OnnxFile,
+    file_sha256,
+)
+from inspector.detect.model_folder import ONNX_NAME, write_model
+from inspector.detect.training.average_precision import mean_average_precision
+from inspector.detect.training.box_graph import DISTANCES, SCORES, build, with_weights
+from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
+from inspector.detect.training.fit import FitOptions, fit
+from inspector.detect.training.targets import Boxes, Pixels
+from inspector.errors import ConfigError
+
+Progress = Callable[[str, int, int], None]
+
+FEWEST_IMAGES: Final = 8
+_PIXEL_BUDGET: Final = 640 * 640
+_STEP: Final = 16
+_SEEN: Final = "seen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """`held_out` is the share of images that only measures the model."""
+
+    name: str
+    epochs: int = 24
+    size: tuple[int, int] | None = None
+    tune: bool = True
+    turn: bool = True
+    held_out: float = 0.15
+    threads: int = 2
+    command: str = ""
+
+
+def train_boxes(
+    data: Path,
+    labels: Path | None,
+    models_dir: Path,
+    backbone_path: Path,
+    *,
+    options: TrainOptions,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> tuple[Path, Manifest]:
+    """Learn and write models_dir/NAME. A training that was stopped goes on where it was.
+
+    Images with a template become three channels: image, template, and how far they differ; the model then
+    takes frames made by `composite`. Raises ConfigError for labels, images or options that will not do.
+    """
+    labelled = read_coco(data, labels)
+    if len(labelled.images) < FEWEST_IMAGES:
+        raise ConfigError(f"{data}: {len(labelled.images)} images; training takes {FEWEST_IMAGES} or more")
+    if not any(image.boxes for image in labelled.images):
+        raise ConfigError(f"{data}: no image has a box; for good parts alone use 'inspector teach'")
+    layout = _layout(labelled)
+    size = options.size or choose_size(layout.width_px, layout.height_px)
+    learn, hold = _split(labelled.images, options.held_out)
+    box_graph = build(layout, size, len(labelled.labels), backbone_path)
+    folder = models_dir / options.name
+    work = models_dir / f".{options.name}.training"
+    weights = fit(
+        box_graph,
+        _read_all(learn, layout, size, options.threads, progress),
+        options=FitOptions(
+            epochs=options.epochs, tune=options.tune, turn=options.turn, threads=options.threads
+        ),
+        checkpoint=work / "checkpoint.pt",
+        about=_about(labelled, options, size, backbone_path),
+        progress=progress,
+    )
+    model = with_weights(box_graph.model, weights).SerializeToString()
+    manifest = _manifest(labelled, options, layout, size, backbone_path)
+    if hold:
+        metrics = measure(model, manifest, labelled, hold, threads=options.threads, progress=progress)
+        manifest = msgspec.structs.replace(manifest, metrics=metrics)
+    manifest = write_model(folder, model, manifest)
+    shutil.rmtree(work)
+    return folder, manifest
+
+
+def measure(
+    model: bytes,
+    manifest: Manifest,
+    labelled: LabelledSet,
+    images: Sequence[LabelledImage],
+    *,
+    threads: int,
+    progress: Progress,
+) -> dict[str, float]:
+    """mAP at 0.5 on `images`, in frame pixels."""
+    run = CpuRun(model, manifest.name, threads=threads)
+    head = manifest.head
+    assert head is not None
+    found, wanted = [], []
+    for done, image in enumerate(images):
+        progress("Measuring", done, len(images))
+        outputs = run(read_labelled(image, manifest.input)[None])
+        found.append(found_boxes(outputs, head, manifest.input, head.lowest_score))
+        wanted.append(_boxes(image, manifest.input.width_px, manifest.input.height_px))
+    progress("Measuring", len(images), len(images))
+    value = mean_average_precision(found, wanted, len(labelled.labels))
+    return {"held_out_images": float(len(images)), "held_out_map50": round(value, 4)}
+
+
+def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """The network's input size: the image's shape, no larger than it, within the pixel budget."""
+    scale = min(1.0, (_PIXEL_BUDGET / (width_px * height_px)) ** 0.5)
+    width, height = (max(_STEP * 4, round(side * scale / _STEP) * _STEP) for side in (width_px, height_px))
+    return width, height
+
+
+def composite(image: Pixels, template: Pixels) -> Pixels:
+    """(H, W) and (H, W) to RGB8 (H, W, 3): the image, its template, and how far they differ."""
+    return np.dstack([image, template, cv2.absdiff(image, template)])
+
+
+def read_labelled(image: LabelledImage, layout: InputLayout) -> Pixels:
+    """The image as `layout` wants it, uint8 (H, W, C), with its template where it has one."""
+    if image.template is None:
+        return read_image(image.path, layout)
+    grey = msgspec.structs.replace(layout, pixel_format="Mono8")
+    return composite(read_image(image.path, grey)[..., 0], read_image(image.template, grey)[..., 0])
+
+
+def _layout(labelled: LabelledSet) -> InputLayout:
+    layout = common_layout([image.path for image in labelled.images])
+    for image in labelled.images:
+        if image.template is None:
+            return layout
+    return msgspec.structs.replace(layout, pixel_format="RGB8")
+
+
+def _split(images: Sequence[LabelledImage], share: float) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Every n-th image is held out."""
+    if share <= 0:
+        return list(images), []
+    step = max(2, round(1 / share))
+    hold = list(images[step - 1 :: step])
+    return [image for index, image in enumerate(images) if (index + 1) % step], hold
+
+
+def _boxes(image: LabelledImage, width: int, height: int) -> Boxes:
+    """The image's boxes at another size, (n, 5)."""
+    scale = np.array([width / image.width_px, height / image.height_px] * 2)
+    rows = [[item.label, *(np.array(item.box) * scale)] for item in image.boxes]
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+
+
+def _read_all(
+    images: Sequence[LabelledImage],
+    layout: InputLayout,
+    size: tuple[int, int],
+    threads: int,
+    progress: Progress,
+) -> list[tuple[Pixels, Boxes]]:
+    """All images at the network's size, scaled by the very nodes that the model will scale with."""
+    graph = GraphBuilder()
+    value = network_input(graph, layout, *size)
+    graph.add("Identity", value, name=_SEEN)
+    model = finish(graph, layout, {_SEEN: (1, layout.channels, size[1], size[0])}, "preparation")
+    run = CpuRun(model.SerializeToString(), "preparation", threads=threads)
+    read = []
+    for done, image in enumerate(images):
+        progress("Reading images", done, len(images))
+        pixels = read_labelled(image, layout)
+        if (layout.width_px, layout.height_px) != size:
+            seen = run(pixels[None])[_SEEN][0].transpose(1, 2, 0) * 128.0 + 127.0
+            pixels = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+        read.append((np.ascontiguousarray(pixels), _boxes(image, *size)))
+    progress("Reading images", len(images), len(images))
+    return read
+
+
+def _about(labelled: LabelledSet, options: TrainOptions, size: tuple[int, int], backbone: Path) -> str:
+    """What a checkpoint belongs to."""
+    options = replace(options, threads=0, command="")
+    text = f"{labelled} {options} {size} {file_sha256(backbone)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest(
+    labelled: LabelledSet, options: TrainOptions, layout: InputLayout, size: tuple[int, int], backbone: Path
+) -> Manifest:
+    with_boxes = sum(bool(image.boxes) for image in labelled.images)
+    return Manifest(
+        format=1,
+        name=options.name,
+        task="boxes",
+        onnx=OnnxFile(file=ONNX_NAME, sha256=""),
+        input=layout,
+        labels=labelled.labels,
+        decode="fcos",
+        thresholds={"defect": 0.5, "box": 0.5},
+        calibration=UNCALIBRATED,
+        metrics={},
+        how_made=HowMade(
+            command=options.command,
+            made_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            method="boxes, backbone " + ("tuned" if options.tune else "frozen"),
+            backbone=f"efficientnet_lite0 sha256 {file_sha256(backbone)[:16]}",
+            good_images=len(labelled.images) - with_boxes,
+            defect_images=with_boxes,
+            network_width_px=size[0],
+            network_height_px=size[1],
+        ),
+        head=Head(
+            decode="fcos",
+            outputs={"scores": (SCORES,), "distances": (DISTANCES,)},
+            labels=labelled.labels,
+            network_width_px=size[0],
+            network_height_px=size[1],
+        ),
+    )
