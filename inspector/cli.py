@@ -11,6 +11,7 @@ from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
+from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.store.commands import replay, sessions
@@ -28,6 +29,7 @@ app.command()(run)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
+app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
 app.command()(replay)
 app.command()(sessions)
 # Here and not in the camera package, which does not know the store.
