@@ -11,6 +11,7 @@ from rich.progress import track
 
 from inspector.errors import ConfigError, InspectorError
 from line_sim.camera.command import camera_command
+from line_sim.campaign.command import campaign_command
 from line_sim.line import RunSettings
 from line_sim.mqtt_link import Broker, parse_address
 from line_sim.render_command import prepare_folder, render_parts
@@ -151,6 +152,14 @@ def run(
 
 
 app.command("camera")(camera_command)
+app.command(
+    "campaign",
+    epilog="""Examples:\n
+  line-sim campaign --runs 20                     (a first look, about two minutes)\n
+  line-sim campaign --runs 200 --seed 7 --json    (again the same: continues where it was stopped)\n
+  line-sim campaign --scenario campaign-7/failure-0042.yaml --runs 3   (does it still fail?)\n
+  line-sim campaign --scenario detector_kill --runs 1""",
+)(campaign_command)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from inspector.clock import Clock
 from inspector.topics import MqttTopics
+from line_sim.disturb import Disturber
 from line_sim.events import PartAtEye, Reading
 from line_sim.faults import FaultPlan, Outgoing, encode, reading_payload
 from line_sim.plc_outputs import Acknowledge, Fields
@@ -45,8 +46,16 @@ class Edge:
     """Publishes what the line says and pulses the camera. One thread; nothing here blocks."""
 
     def __init__(
-        self, link: Link, camera: TriggeredCamera | None, log: Log, faults: FaultPlan, clock: Clock
+        self,
+        link: Link,
+        camera: TriggeredCamera | None,
+        log: Log,
+        faults: FaultPlan,
+        clock: Clock,
+        *,
+        disturber: Disturber | None = None,
     ) -> None:
+        self._disturber = disturber
         self._link, self._camera, self._log = link, camera, log
         self._faults, self._clock = faults, clock
         self._delayed: list[_Delayed] = []
@@ -56,6 +65,8 @@ class Edge:
     def part_at_eye(self, event: PartAtEye, now_ns: int, lag_ms: float) -> None:
         """Pulse the camera and publish the trigger, of one instant."""
         part, utc_ns = event.part, self._clock.utc_ns()
+        if self._disturber is not None:
+            self._disturber.part_at_eye(part.number)
         frame = False
         if self._camera is not None and not self._faults.has("no_frame", part.number):
             frame = self._camera.pulse_line(TRIGGER_LINE, subject=part)
@@ -111,13 +122,18 @@ class Edge:
         self._link.publish(self._link.topics.command, payload)
 
     def publish_due(self, now_ns: int) -> None:
-        """Publish the delayed messages whose time has come."""
+        """Publish the delayed messages whose time has come, end the disturbances that have lasted."""
+        if self._disturber is not None:
+            self._disturber.tick(now_ns)
         while self._delayed and self._delayed[0].due_ns <= now_ns:
             message = heapq.heappop(self._delayed)
             self._link.publish(message.topic, message.payload)
 
     def next_due_ns(self) -> int | None:
-        return self._delayed[0].due_ns if self._delayed else None
+        times = [self._delayed[0].due_ns] if self._delayed else []
+        if self._disturber is not None and (end_ns := self._disturber.next_due_ns()) is not None:
+            times.append(end_ns)
+        return min(times, default=None)
 
     def _publish(self, topic: str, messages: list[Outgoing]) -> None:
         for message in messages:

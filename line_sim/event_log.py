@@ -20,6 +20,7 @@ CLOCK_MONOTONIC too, `*_utc_ns` UTC. In the order in which they appear first:
 - late: part_id, deadline_ns, action: no verdict by the deadline
 - redelivered: verdict_id: the same message once more
 - sequence_gap: seq, text
+- disturbance: kind, part_number, service, for_s, delay_ms, began (true: it begins, false: it is over)
 - violation: topic, part_id, text: against docs/mqtt.md
 - undelivered, explanation: the payload, received_ns
 - emergency: verdict_id, part_id, cause, received_ns, since_urgent_ms (null: no sensor said so)

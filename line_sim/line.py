@@ -27,7 +27,7 @@ from line_sim.plc import Plc
 from line_sim.plc_checks import EXPLANATION_MAX_BYTES, read_flat
 from line_sim.plc_outputs import Acknowledge, Act, Brake, Fields, Note, PlcOutput
 from line_sim.scenario import Scenario
-from line_sim.score import Score, score_line
+from line_sim.score import PartOutcome, Score, score_line
 from line_sim.simtime import Happening, LockStep, Pacer, Realtime, Scheduler
 from line_sim.world import BELT, REJECTOR, build_world
 
@@ -100,6 +100,10 @@ class Line:
             interrupted = True
         score = score_line(self._plc.outcomes(), self._plc.counts())
         return score, interrupted
+
+    def outcomes(self) -> list[PartOutcome]:
+        """What became of every part so far."""
+        return self._plc.outcomes()
 
     # -- phases ----------------------------------------------------------------------------------
 

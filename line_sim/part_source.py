@@ -44,11 +44,11 @@ class RenderedParts:
     Each camera sees another side of the part; a defect is on one side only.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, count: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, count: int, renderer: Renderer | None = None) -> None:
         self.size_px = (scenario.camera.width_px, scenario.camera.height_px)
-        rate, kinds = scenario.defect_rate, scenario.defects
-        self.parts = tuple(plan_part(seed, n, rate, kinds) for n in range(1, count + 1))
-        self._renderer = Renderer(seed, self.size_px)
+        rate, kinds, first = scenario.defect_rate, scenario.defects, scenario.first_part
+        self.parts = tuple(plan_part(seed, n, rate, kinds) for n in range(first, first + count))
+        self._renderer = renderer or Renderer(seed, self.size_px)
         self._seed, self._views = seed, scenario.camera.views
 
     def picture(self, part: PlannedPart, view: int = 0) -> GrayImage:

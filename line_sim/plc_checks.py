@@ -142,7 +142,7 @@ def check_verdict(payload: bytes) -> Checked:
     violations += [f"{key} has the wrong type" for key in _VERDICT_KEYS if key in wrong]
     if data.get("ready") is not True or list(data)[-1] != "ready":
         return Checked(None, (*violations, "ready is not true and last: the message is not whole"))
-    if any(key not in data or key in wrong for key in _NEEDED):
+    if any(key not in data or key in wrong for key in _NEEDED) or wrong & {"ok", "ng"}:
         return Checked(None, tuple(violations))
     good = {key: value for key, value in data.items() if key in _VERDICT_KEYS and key not in wrong}
     violations += _check_meaning(good)

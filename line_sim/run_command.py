@@ -18,6 +18,7 @@ from line_sim.camera.camera import VirtualCamera
 from line_sim.camera.config import VirtualCameraConfig
 from line_sim.camera.faults import FaultKnobs
 from line_sim.camera_source import CamerasOnOneWire, PartFrames
+from line_sim.disturb import Disturber, PlcClock, line_actions
 from line_sim.edge import Edge
 from line_sim.event_log import EventLog
 from line_sim.faults import FaultPlan
@@ -27,6 +28,7 @@ from line_sim.part_source import PartSource, open_source
 from line_sim.plc_outputs import Fields
 from line_sim.scenario import Scenario, load_scenario
 from line_sim.score import Score
+from line_sim.storm import SensorStorm
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -182,12 +184,17 @@ def run_line(options: RunOptions) -> RunResult:
     link = MqttLink(options.broker, options.base, inbox)
     cameras = make_cameras(options.camera_address, scenario, source, options.settings.seed)
     log = EventLog(options.events, clock)
+    plc_clock = PlcClock(clock)
+    storm = SensorStorm(options.broker, options.base, scenario.sensors)
     try:
+        actions = line_actions(cameras, plc_clock, storm)
+        disturber = Disturber(scenario.disturbances, actions, log, clock)
         with _stopped_by_signals(inbox), powered(cameras):
             link.start(CONNECT_TIMEOUT_S)
             try:
                 log.emit("ready", _ready(options, source, cameras[0]))
-                edge = Edge(link, CamerasOnOneWire(cameras), log, FaultPlan(scenario.faults), clock)
+                eye, faults = CamerasOnOneWire(cameras), FaultPlan(scenario.faults)
+                edge = Edge(link, eye, log, faults, plc_clock, disturber=disturber)
                 line = Line(
                     scenario,
                     source.parts,
@@ -202,6 +209,7 @@ def run_line(options: RunOptions) -> RunResult:
                     about: Fields = {"serial": camera.config.serial, "alive": camera.alive}
                     log.emit("camera", {**about, **asdict(camera.statistics)})
             finally:
+                disturber.end_all()
                 link.stop()
         summary: Fields = {**result.score.as_dict(), "interrupted": result.interrupted}
         log.emit("summary", {**summary, "exit_status": result.exit_status})

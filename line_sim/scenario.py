@@ -136,11 +136,72 @@ class Fault(Section):
         return self
 
 
+_NEEDS: dict[str, str] = {
+    "broker_slow": "delay_ms",
+    "packet_loss": "share",
+    "clock_jump": "jump_ms",
+    "plc_clock": "jump_ms",
+    "clock_drift": "drift_ppm",
+    "sensor_storm": "sensor",
+    "kill": "service",
+    "stall": "service",
+    "memory_short": "service",
+}
+
+
+class Disturbance(Section):
+    """Something that happens around the line when `part` is at the photo-eye, for `for_s` seconds.
+
+    `broker_down`: connections break, new ones are refused; `broker_frozen`: they stay and nothing
+    passes; `broker_slow`: all passes `delay_ms` late. `camera_off`: it reboots; `camera_unplugged`:
+    its cable; `packet_loss`: a `share` of its packets; `clock_jump`, `clock_drift`: its clock;
+    `plc_clock`: the PLC's. `sensor_storm`: `rate_hz` readings more of `sensor`. `kill`, `stall`,
+    `memory_short`: a `service` of the cell ends at once, stands still, can have no more than `mib`
+    more memory. `disk_full`: nothing more can be recorded.
+    """
+
+    kind: Literal[
+        "broker_down",
+        "broker_frozen",
+        "broker_slow",
+        "camera_off",
+        "camera_unplugged",
+        "packet_loss",
+        "clock_jump",
+        "clock_drift",
+        "plc_clock",
+        "sensor_storm",
+        "kill",
+        "stall",
+        "memory_short",
+        "disk_full",
+    ]
+    part: Annotated[int, Field(ge=1)]
+    for_s: Annotated[float, Field(ge=0.0, le=600.0)] = 1.0
+    delay_ms: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
+    jump_ms: Annotated[float, Field(ge=-60_000.0, le=60_000.0)] | None = None
+    drift_ppm: Annotated[float, Field(ge=-1000.0, le=1000.0)] | None = None
+    share: Probability | None = None
+    sensor: Name | None = None
+    rate_hz: Annotated[float, Field(gt=0.0, le=20_000.0)] = 5000.0
+    service: Name | None = None
+    mib: Annotated[int, Field(ge=0, le=65_536)] = 8
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Disturbance":
+        for key in sorted(set(_NEEDS.values())):
+            if (getattr(self, key) is not None) != (_NEEDS.get(self.kind) == key):
+                users = " and ".join(kind for kind, needed in _NEEDS.items() if needed == key)
+                raise ValueError(f"{self.kind}: {key} is for {users}, and needed there")
+        return self
+
+
 class Scenario(Section):
-    """Everything that a run of the line depends on besides its seed."""
+    """Everything that a run of the line depends on besides its seed. Parts count from `first_part`."""
 
     description: str = ""
     parts: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    first_part: Annotated[int, Field(ge=1, le=900_000)] = 1
     parts_per_s: Annotated[float, Field(gt=0.0, le=200.0)] = 2.0
     defect_rate: Probability = 0.15
     defects: Annotated[tuple[DefectKind, ...], Field(min_length=1)] = ALL_DEFECTS
@@ -150,6 +211,7 @@ class Scenario(Section):
     sensors: tuple[SensorModel, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
     faults: tuple[Fault, ...] = ()
+    disturbances: tuple[Disturbance, ...] = ()
     reset_after_s: Annotated[float, Field(gt=0.0, le=600.0)] = 1.5
 
     @model_validator(mode="after")
@@ -159,11 +221,14 @@ class Scenario(Section):
             raise ValueError(f"sensors: two have the id {twice[0]}")
         named = [(f"anomalies.{i}", a.sensor) for i, a in enumerate(self.anomalies)]
         named += [(f"faults.{i}", f.sensor) for i, f in enumerate(self.faults) if f.sensor]
+        named += [(f"disturbances.{i}", d.sensor) for i, d in enumerate(self.disturbances) if d.sensor]
         for key, sensor in named:
             if sensor not in counts:
                 raise ValueError(f"{key}.sensor: there is no sensor {sensor!r}")
         if self.source.folder is None and self.parts is None:
             raise ValueError("parts: needed, unless source.folder gives the pictures")
+        if self.source.folder is not None and self.first_part != 1:
+            raise ValueError("first_part: photographs count from 1")
         return self
 
 
