@@ -14,6 +14,10 @@ class DeadlineError(ModelError):
     """The deadline came before the answer. The engine itself may be well."""
 
 
+class PreemptedError(ModelError):
+    """Someone called `interrupt`: the engine is well and was needed for something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What one answer took, in tokens: read anew, found in the cache, written. 0 where not known."""
@@ -42,6 +46,17 @@ class Engine(Protocol):
         Returns or raises by `deadline_ns` (CLOCK_MONOTONIC). Raises DeadlineError when the
         answer is not there by then, ModelError when the model cannot answer at all.
         """
+        ...
+
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:
+        """Return the probability of each of `choices`, single tokens, as the answer. They add up to 1.
+
+        Returns and raises as `complete` does.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Have the call that is in progress raise PreemptedError, within one token. From any thread."""
         ...
 
     def close(self) -> None:

@@ -44,6 +44,12 @@ class _Heard:
         self.written_tokens += self.usage.written
         return answer
 
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:
+        return self._engine.choose(prompt, choices, deadline_ns)
+
+    def interrupt(self) -> None:
+        self._engine.interrupt()
+
     def forget(self) -> None:
         self.answers, self.problems, self.written_tokens = [], [], 0
 

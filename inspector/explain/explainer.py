@@ -4,13 +4,14 @@ from inspector.clock import NS_PER_MS, Clock
 from inspector.errors import DataError, ModelError
 from inspector.explain.causes import Cause, rank_causes
 from inspector.explain.check import check
-from inspector.explain.engine import DeadlineError, Engine, Schema
+from inspector.explain.engine import DeadlineError, Engine, PreemptedError, Schema
 from inspector.explain.facts import Facts, LineContext
 from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.recall import Recall
+from inspector.explain.reuse import Reuse
 from inspector.explain.symptoms import symptoms
 from inspector.explain.template import Worded, word
 from inspector.types import Explanation, ExplanationSource, VerdictRecord
@@ -52,13 +53,19 @@ class Explainer:
         self._late_in_a_row = 0
         self._fault = fault + _ONLY_TEMPLATE if fault else ""
         self._standing = standing
-        names = ("asked", "written", "refused", "late", "failed", "skipped")
+        self._reuse = Reuse()
+        names = ("asked", "written", "refused", "late", "failed", "skipped", "reused")
         self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
 
     @property
     def fault(self) -> str:
         """What a person should know, or ""."""
         return "; ".join(said for said in (self._fault, self._standing) if said)
+
+    @property
+    def engine(self) -> Engine | None:
+        """The language model, for those who ask it other things."""
+        return self._engine
 
     @property
     def has_model(self) -> bool:
@@ -69,11 +76,17 @@ class Explainer:
         """Return an explanation of `record` by `deadline_ns` (CLOCK_MONOTONIC).
 
         `latency_ms` counts from the call. When the model is wrong it is told so and asked once
-        more, if there is time; after that, and when it is late, the text is the template's.
+        more, if there is time; after that, and when it is late, the text is the template's. An incident
+        that differs from an earlier one in its figures alone gets the earlier words and its own figures.
+        Raises PreemptedError when `interrupt` was called meanwhile.
         """
         started_ns = self._clock.now_ns()
         facts, causes = self._found(record)
-        written = self._write(facts, causes, started_ns, deadline_ns)
+        written = self._reuse.again(facts, causes[0])
+        if written is None:
+            written = self._write(facts, causes, started_ns, deadline_ns)
+        else:
+            self.counters["reused"] += 1
         return self._explanation(record, written, word(facts, causes[0]), started_ns)
 
     def template(self, record: VerdictRecord) -> Explanation:
@@ -92,6 +105,7 @@ class Explainer:
         The first call also fills the engine's cache with the constant part of the prompt, which
         takes longer than any later answer and so says nothing of the usual time.
         """
+        self._reuse.forget(self._found(PROBE)[0])  # a probe is a real answer
         explanation = self.explain(PROBE, deadline_ns)
         self._usual_ns = 0.0
         answered = explanation.source is ExplanationSource.LLM
@@ -101,6 +115,11 @@ class Explainer:
                 "explanations come from the template until an answer of its own passes"
             )
         return answered
+
+    def interrupt(self) -> None:
+        """Have `explain` give up, within one token. From any thread."""
+        if self._engine is not None:
+            self._engine.interrupt()
 
     def close(self) -> None:
         """Free the model. `explain` gives the template afterwards."""
@@ -133,6 +152,8 @@ class Explainer:
             return None
         try:
             written = self._checked(self._engine, facts, causes, deadline_ns)
+        except PreemptedError:
+            raise
         except DeadlineError:
             self._usual_ns = max(self._usual_ns, float(self._clock.now_ns() - now_ns))
             self._late()
@@ -158,6 +179,8 @@ class Explainer:
                     continue
                 return None
             self.counters["written"] += 1
+            if len(causes) == 1:  # else the model has chosen among them
+                self._reuse.learn(written.text.removesuffix(causes[0].likely).rstrip(), written.cited, facts)
             self._fault = ""
             return written
         return None

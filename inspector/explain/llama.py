@@ -24,8 +24,9 @@ import xllamacpp
 
 from inspector.clock import NS_PER_S, Clock
 from inspector.errors import ModelError
-from inspector.explain.engine import DeadlineError, Schema, Usage
+from inspector.explain.engine import DeadlineError, PreemptedError, Schema, Usage
 from inspector.explain.prompt import Prompt
+from inspector.explain.server_messages import message
 
 BATCH_TOKENS = 32
 """Prompt tokens between two looks at the deadline: about one second of one core with 1.5 B weights."""
@@ -40,6 +41,8 @@ class _Request:
     deadline_ns: int
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
+    preempted: bool = False
+    probabilities: dict[str, float] = field(default_factory=dict)
     pieces: list[str] = field(default_factory=list)
     finish: str = ""
     error: str = ""
@@ -96,23 +99,55 @@ class LlamaEngine:
 
     def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
         """Return an answer in `schema`, greedy. See `Engine.complete`."""
+        request = self._ask(self._body(prompt, schema), deadline_ns)
+        if request.finish != "stop":
+            raise ModelError(f"the answer is longer than {self._max_tokens} tokens (max_tokens)")
+        return "".join(request.pieces)
+
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:
+        """Return the probabilities over what the grammar allows. See `Engine.choose`."""
+        allowed = " | ".join(json.dumps(choice) for choice in choices)
+        body = {
+            **_messages(prompt),
+            "grammar": f"root ::= {allowed}",
+            "max_tokens": 1,
+            "temperature": 1.0,
+            "top_k": 0,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "logprobs": True,
+            "top_logprobs": 8,
+            "post_sampling_probs": True,
+        }
+        found = self._ask(body, deadline_ns).probabilities
+        total = sum(found.get(choice, 0.0) for choice in choices)
+        if total <= 0.0:
+            raise ModelError(f"the language model has no token for any of {', '.join(choices)}")
+        return tuple(found.get(choice, 0.0) / total for choice in choices)
+
+    def interrupt(self) -> None:
+        current = self._current
+        if current is not None:
+            current.preempted = True
+
+    def _ask(self, body: dict[str, Any], deadline_ns: int) -> _Request:
         with self._one_caller:
             if self._closed or not self._thread.is_alive():
                 raise ModelError("the language model is closed")
-            request = _Request(body=self._body(prompt, schema), deadline_ns=deadline_ns)
+            request = _Request(body=body, deadline_ns=deadline_ns)
             self._current = request
             self._requests.put(request)
             in_time = request.done.wait(max(0, deadline_ns - self._clock.now_ns()) / NS_PER_S)
             request.cancelled = True
             self._current = None
             self._usage = request.usage
+        if request.preempted and (not in_time or request.finish == "cancelled"):
+            raise PreemptedError("the language model was needed for something else")
         if not in_time or request.finish == "cancelled":
             raise DeadlineError("the language model had no time to finish")
         if request.error:
             raise ModelError(f"the language model refused the request: {request.error}")
-        if request.finish != "stop":
-            raise ModelError(f"the answer is longer than {self._max_tokens} tokens (max_tokens)")
-        return "".join(request.pieces)
+        return request
 
     def close(self) -> None:
         if self._closed:
@@ -129,13 +164,10 @@ class LlamaEngine:
         # leaves it free, and a small model spends its tokens on line ends.
         compact = {**schema, "x-guidance": {"whitespace_flexible": False}}
         return {
-            "messages": [{"role": turn.role, "content": turn.content} for turn in prompt],
+            **_messages(prompt),
             "grammar": f"%llguidance {{}}\nstart: %json {json.dumps(compact)}",
             "max_tokens": self._max_tokens,
             "temperature": 0,
-            "cache_prompt": True,
-            "stream": True,
-            "return_progress": True,  # a callback after each batch of the prompt
         }
 
     # -- the model's own thread ----------------------------------------------------------------
@@ -196,7 +228,10 @@ class LlamaEngine:
             for choice in chunk.get("choices", ()):
                 request.pieces.append(choice["delta"].get("content") or "")
                 request.finish = choice["finish_reason"] or request.finish
-            if request.cancelled or self._clock.now_ns() >= request.deadline_ns:
+                for token in (choice.get("logprobs") or {}).get("content") or ():
+                    for each in token.get("top_probs") or ():
+                        request.probabilities[each["token"]] = each["prob"]
+            if request.cancelled or request.preempted or self._clock.now_ns() >= request.deadline_ns:
                 request.finish = request.finish or "cancelled"
                 return True
             return False
@@ -207,3 +242,12 @@ class LlamaEngine:
             except (RuntimeError, ValueError) as error:  # what Cython makes of C++ exceptions
                 request.error = str(error)
         request.done.set()
+
+
+def _messages(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "messages": [message(turn, images=True) for turn in prompt],
+        "cache_prompt": True,
+        "stream": True,
+        "return_progress": True,  # a callback after each batch of the prompt
+    }

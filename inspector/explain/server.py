@@ -20,9 +20,9 @@ from inspector.clock import NS_PER_MS, NS_PER_S, Clock
 from inspector.config import LlmServerConfig
 from inspector.errors import ModelError
 from inspector.explain.breaker import Breaker
-from inspector.explain.engine import DeadlineError, Schema, Usage
+from inspector.explain.engine import DeadlineError, PreemptedError, Schema, Usage
 from inspector.explain.prompt import Prompt
-from inspector.explain.server_messages import FORMS, Answer, body, parse_answer
+from inspector.explain.server_messages import FORMS, Answer, body, choice_body, parse_answer, parse_choice
 from inspector.explain.server_target import Target, target
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -36,6 +36,9 @@ class _Job:
     prompt: Prompt
     schema: Schema
     deadline_ns: int
+    choices: tuple[str, ...] = ()  # an opinion's; then there is no schema
+    shares: tuple[float, ...] = ()
+    preempted: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     answer: Answer | None = None
@@ -60,6 +63,7 @@ class ServerEngine:
         self._form = 0
         self._usage = Usage()
         self._closed = False
+        self._current: list[_Job] = []
         self._threads = [
             threading.Thread(target=self._run, name="llm-server", daemon=True)
             for _ in range(config.max_concurrent)
@@ -78,27 +82,44 @@ class ServerEngine:
 
     def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
         """Return the model's answer. Waits `timeout_ms` at the longest. See `Engine.complete`."""
+        answer = self._ask(_Job(prompt, schema, deadline_ns)).answer
+        assert answer is not None
+        self._usage = answer.usage
+        return answer.text
+
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:
+        """Return the choices' shares of the first token's probability. See `Engine.choose`."""
+        return self._ask(_Job(prompt, {}, deadline_ns, choices=choices)).shares
+
+    def interrupt(self) -> None:
+        for job in list(self._current):
+            job.preempted = True
+            job.done.set()
+
+    def _ask(self, job: _Job) -> _Job:
         now_ns = self._clock.now_ns()
         with self._lock:
             if self._closed:
                 raise ModelError("the connection to the language model is closed")
             if not self._breaker.lets(now_ns):
                 raise ModelError(f"{self._target.host} does not answer; it is left alone for a while")
-        deadline_ns = min(deadline_ns, now_ns + self._config.timeout_ms * NS_PER_MS)
-        job = _Job(prompt, schema, deadline_ns)
+        job.deadline_ns = min(job.deadline_ns, now_ns + self._config.timeout_ms * NS_PER_MS)
+        self._current.append(job)
         self._jobs.put(job)
-        in_time = job.done.wait(max(0, deadline_ns - now_ns) / NS_PER_S)
+        in_time = job.done.wait(max(0, job.deadline_ns - now_ns) / NS_PER_S)
         job.cancelled = True
+        self._current.remove(job)
+        if job.preempted and not (job.answer or job.shares or job.error):
+            raise PreemptedError("the language model was needed for something else")
         late = DeadlineError(f"{self._target.host} had no time to finish")
         with self._lock:
             if in_time and job.reached:
                 self._breaker.succeeded()
             else:
                 self._breaker.failed(self._clock.now_ns())
-        if not in_time or job.answer is None:
+        if not in_time or not (job.answer or job.shares):
             raise job.error if in_time and job.error is not None else late
-        self._usage = job.answer.usage
-        return job.answer.text
+        return job
 
     def close(self) -> None:
         with self._lock:
@@ -117,12 +138,21 @@ class ServerEngine:
         while (job := self._jobs.get()) is not None:
             if not job.cancelled:
                 try:
-                    job.answer = self._answer(connection, job)
+                    if job.choices:
+                        job.shares = self._choice(connection, job)
+                    else:
+                        job.answer = self._answer(connection, job)
                 except ModelError as error:
                     connection.close()
                     job.error = error
             job.done.set()
         connection.close()
+
+    def _choice(self, connection: "_Connection", job: _Job) -> tuple[float, ...]:
+        sent = choice_body(self._config, job.prompt, job.choices)
+        status, raw = connection.post(json.dumps(sent).encode(), job.deadline_ns)
+        job.reached = status < 500 and status != 429
+        return parse_choice(status, raw, self._target.host, job.choices)
 
     def _answer(self, connection: "_Connection", job: _Job) -> Answer:
         while True:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +47,19 @@ def body(
     return made
 
 
+def choice_body(config: LlmServerConfig, prompt: Prompt, choices: tuple[str, ...]) -> dict[str, Any]:
+    """Return the request for one token and the probabilities of those that might stand there."""
+    return {
+        "model": config.model,
+        "messages": [message(turn, images=config.images) for turn in prompt],
+        "max_tokens": 1,
+        "temperature": 0,
+        "stream": False,
+        "logprobs": True,
+        "top_logprobs": max(20, len(choices)),
+    }
+
+
 def message(turn: Turn, *, images: bool) -> dict[str, Any]:
     """Return one message; images go along as data URLs where the model sees."""
     if not (images and turn.images):
@@ -80,6 +94,25 @@ def parse_answer(status: int, raw: bytes, host: str) -> Answer:
     if finish == "length":
         raise ModelError(f"the answer of {host} is longer than max_tokens")
     return Answer(text, usage)
+
+
+def parse_choice(status: int, raw: bytes, host: str, choices: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the share of each choice, whatever its case and spaces. Raises ModelError."""
+    if status != 200:
+        raise ModelError(f"{host} answers {status}: {_said(raw)}")
+    shares = dict.fromkeys(choices, 0.0)
+    try:
+        first = json.loads(raw)["choices"][0]["logprobs"]["content"][0]
+        for token in first["top_logprobs"]:
+            word = str(token["token"]).strip().lower()
+            if word in shares:
+                shares[word] += math.exp(min(0.0, float(token["logprob"])))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{host} gives no probabilities of tokens (logprobs)") from error
+    total = sum(shares.values())
+    if total <= 0.0:
+        raise ModelError(f"{host} answers with none of {', '.join(choices)}")
+    return tuple(shares[choice] / total for choice in choices)
 
 
 def _without_patterns(schema: Any) -> Any:

@@ -1,5 +1,6 @@
 """From the configuration to an `Explainer` that works, with or without its language model."""
 
+import resource
 from pathlib import Path
 
 from inspector.clock import Clock
@@ -9,7 +10,9 @@ from inspector.explain.engine import Engine
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.knowledge_load import load_knowledge
+from inspector.explain.opinion_file import load_fit
 from inspector.explain.recall import Recall
+from inspector.explain.second_opinion import SecondOpinion
 from inspector.explain.server import ServerEngine
 from inspector.explain.weights import resolve
 
@@ -31,6 +34,28 @@ def start(config: ExplainerConfig, context: LineContext, clock: Clock, root: Pat
         return Explainer(open_engine(config, clock), context, clock, recall=recall, standing=standing)
     except (ModelError, ConfigError) as error:
         return Explainer(None, context, clock, fault=str(error), recall=recall, standing=standing)
+
+
+def start_second(
+    explainer: Explainer, config: ExplainerConfig, context: LineContext, clock: Clock, root: Path = Path()
+) -> SecondOpinion | None:
+    """Return who gives second opinions; None when none are wanted, or none has earned a weight.
+
+    Raises ConfigError for a damaged calibration.
+    """
+    engine = explainer.engine
+    fit = load_fit(root) if config.opinions and engine is not None else None
+    if engine is None or fit is None or fit.weight <= 0.0 or fit.model_sha256 != engine.model_sha256:
+        return None
+    return SecondOpinion(engine, fit, context, clock)
+
+
+def cap_memory(config: ExplainerConfig) -> None:
+    """Bound what this process may allocate; the weights, which are mapped, do not count (setrlimit(2))."""
+    if config.memory_mib is not None:
+        limit = config.memory_mib * 1024 * 1024
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def has_model(config: ExplainerConfig) -> bool:

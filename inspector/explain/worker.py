@@ -1,20 +1,27 @@
-"""Explanations beside a service's own loop: hand verdicts in, take explanations out, never wait."""
+"""Explanations and opinions beside a service's own loop: hand things in, take them out, never wait."""
 
 import queue
 import threading
+from typing import Literal
 
 from inspector.clock import NS_PER_S, Clock
 from inspector.config import ExplainerConfig
 from inspector.errors import InvariantError
 from inspector.explain.backlog import Backlog
+from inspector.explain.engine import PreemptedError
 from inspector.explain.explainer import Explainer
-from inspector.types import Action, Explanation, VerdictRecord
+from inspector.explain.second_opinion import SecondOpinion
+from inspector.types import Action, Explanation, Opinion, OpinionRequest, VerdictRecord
 
 CAPACITY = 16
 """More than the model can write before they are old."""
+PROBE_EVERY_S = 300.0
+"""How long the model may be silent before it is asked whether it still can."""
 _CLOSE_TIMEOUT_S = 10.0
 _PROBE_S = 120.0
 """The first answer computes the constant prompt too: 18 s on a busy core with 1.5 B weights."""
+
+_Job = VerdictRecord | OpinionRequest | Literal["probe"]
 
 
 def is_wanted(config: ExplainerConfig, record: VerdictRecord) -> bool:
@@ -25,21 +32,35 @@ def is_wanted(config: ExplainerConfig, record: VerdictRecord) -> bool:
 class ExplainWorker:
     """Owns an `Explainer` and the one thread in which its language model is asked.
 
-    Every record that was submitted comes back as one explanation, by its deadline. `submit`,
-    `collect` and `close` are for one thread and return at once. Without a model no thread is
+    Every record that was submitted comes back as one explanation, by its deadline. An opinion goes
+    before every explanation and interrupts the one at work, which is begun again. `submit`, `ask`,
+    `collect`, `hold` and `close` are for one thread and return at once. Without a model no thread is
     started and the template answers in `submit`.
     """
 
     def __init__(
-        self, explainer: Explainer, clock: Clock, *, deadline_s: float, capacity: int = CAPACITY
+        self,
+        explainer: Explainer,
+        clock: Clock,
+        *,
+        deadline_s: float,
+        capacity: int = CAPACITY,
+        second: SecondOpinion | None = None,
+        probe_every_s: float = PROBE_EVERY_S,
     ) -> None:
         self._explainer = explainer
+        self._second = second
         self._clock = clock
+        self._probe_every_s = probe_every_s
         self._backlog = Backlog(capacity=capacity, patience_ns=int(deadline_s * NS_PER_S))
+        self._requests: list[OpinionRequest] = []
         self._wake = threading.Condition()
         self._closing = False
+        self._held = False
+        self._explaining = False
         self._done: queue.SimpleQueue[Explanation] = queue.SimpleQueue()
-        self._overtaken = 0
+        self._opinions: queue.SimpleQueue[Opinion] = queue.SimpleQueue()
+        self._overtaken = self._shed = self._interrupted = 0
         self._warm = False
         self._thread: threading.Thread | None = None
         if explainer.has_model:
@@ -53,23 +74,67 @@ class ExplainWorker:
 
     @property
     def is_warm(self) -> bool:
-        """Whether the probe is over, or there is no model to wait for. How it ended is in `fault`."""
+        """Whether the first probe is over, or there is no model to wait for. How it ended is in `fault`."""
         return self._warm or self._thread is None
 
     @property
+    def offers_opinions(self) -> bool:
+        """Whether the model is ready for `ask`, and not held."""
+        return self._second is not None and self._thread is not None and self._warm and not self._held
+
+    @property
+    def opinion_ms(self) -> float:
+        """How long an opinion takes; 0 when nothing is known of it."""
+        return self._second.usual_ms if self._second is not None else 0.0
+
+    @property
     def counters(self) -> dict[str, float]:
-        """The explainer's, and `overtaken`: those that got the template because others went first."""
-        return {**self._explainer.counters, "overtaken": float(self._overtaken)}
+        """The explainer's; `overtaken`: the template because others went first; `shed`: because the
+
+        detector needed the machine; `interrupted`: begun again after an opinion.
+        """
+        own = {"overtaken": self._overtaken, "shed": self._shed, "interrupted": self._interrupted}
+        second = self._second.counters if self._second is not None else {}
+        return {**self._explainer.counters, **second, **{name: float(n) for name, n in own.items()}}
 
     def submit(self, record: VerdictRecord) -> None:
         """Take a verdict to be explained. When too many wait, the least urgent get the template."""
         if self._thread is None:
             self._done.put(self._explainer.template(record))
             return
+        if self._held:
+            self._give_template([record], shed=True)
+            return
         with self._wake:
             gone = self._backlog.put(record)
             self._wake.notify()
         self._give_template(gone)
+
+    def ask(self, request: OpinionRequest) -> None:
+        """Take a request for an opinion. None comes when there is no time for it."""
+        if not self.offers_opinions:
+            return
+        with self._wake:
+            self._requests.append(request)
+            self._requests.sort(key=lambda waiting: waiting.deadline_ns)
+            busy = self._explaining
+            self._wake.notify()
+        if busy:
+            self._explainer.interrupt()
+
+    def hold(self, held: bool) -> None:
+        """While `held`, the model rests: what waits and what comes gets the template, and is counted."""
+        if held == self._held or self._thread is None:
+            return
+        with self._wake:
+            self._held = held
+            gone = self._backlog.expire(1 << 62) if held else []
+            if held:
+                self._requests.clear()
+            busy = self._explaining
+        if held and busy:
+            self._explainer.interrupt()
+        self._give_template(gone, shed=True)
 
     def collect(self) -> list[Explanation]:
         """Return what is ready, oldest first. Call it often: those too old get the template here.
@@ -86,6 +151,13 @@ class ExplainWorker:
             ready.append(self._done.get())
         return ready
 
+    def opinions(self) -> list[Opinion]:
+        """Return the opinions that are ready."""
+        ready: list[Opinion] = []
+        while not self._opinions.empty():
+            ready.append(self._opinions.get())
+        return ready
+
     def close(self) -> None:
         """Give up what waits and free the model."""
         with self._wake:
@@ -95,22 +167,63 @@ class ExplainWorker:
         if self._thread is not None:
             self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def _give_template(self, records: list[VerdictRecord]) -> None:
+    def _give_template(self, records: list[VerdictRecord], *, shed: bool = False) -> None:
         for record in records:
-            self._overtaken += 1
+            if shed:
+                self._shed += 1
+            else:
+                self._overtaken += 1
             self._done.put(self._explainer.template(record))
 
-    def _run(self) -> None:
-        self._explainer.probe(self._clock.now_ns() + int(_PROBE_S * NS_PER_S))
-        self._warm = True
-        while (record := self._next()) is not None:
-            self._done.put(self._explainer.explain(record, self._backlog.deadline_ns(record)))
+    # -- the model's thread ----------------------------------------------------------------------
 
-    def _next(self) -> VerdictRecord | None:
+    def _run(self) -> None:
+        job: _Job | None = "probe"
+        while job is not None:
+            try:
+                self._do(job)
+            except PreemptedError:
+                self._again(job)
+            with self._wake:
+                self._explaining = False
+            job = self._next()
+
+    def _do(self, job: _Job) -> None:
+        if isinstance(job, OpinionRequest):
+            opinion = self._second.give(job) if self._second is not None else None
+            if opinion is not None:
+                self._opinions.put(opinion)
+        elif isinstance(job, VerdictRecord):
+            self._done.put(self._explainer.explain(job, self._backlog.deadline_ns(job)))
+        else:
+            deadline_ns = self._clock.now_ns() + int(_PROBE_S * NS_PER_S)
+            self._explainer.probe(deadline_ns)
+            if self._second is not None:
+                self._second.probe(deadline_ns)
+            self._warm = True
+
+    def _again(self, job: _Job) -> None:
+        """An explanation that was interrupted waits again, or gets the template while the model rests."""
+        if not isinstance(job, VerdictRecord):
+            return
+        if self._held:
+            self._give_template([job], shed=True)
+            return
+        self._interrupted += 1
+        with self._wake:
+            gone = self._backlog.put(job)
+        self._give_template(gone)
+
+    def _next(self) -> _Job | None:
         with self._wake:
             while not self._closing:
-                record = self._backlog.take()
+                if self._requests:
+                    return self._requests.pop(0)
+                record = None if self._held else self._backlog.take()
                 if record is not None:
+                    self._explaining = True
                     return record
-                self._wake.wait()
+                if not self._wake.wait(self._probe_every_s) and not self._held:
+                    self._explaining = True
+                    return "probe"
         return None

@@ -1,10 +1,12 @@
-"""The explainer service: verdicts in, explanations out, at a priority that starves nobody."""
+"""The explainer service: verdicts in, explanations and opinions out, at a priority that starves nobody."""
 
+from inspector.clock import NS_PER_MS
 from inspector.explain.facts import line_context
-from inspector.explain.start import start
+from inspector.explain.pressure import Pressure
+from inspector.explain.start import cap_memory, start, start_second
 from inspector.explain.worker import ExplainWorker, is_wanted
 from inspector.services.loop import Context
-from inspector.topics import EXPLANATIONS, VERDICTS
+from inspector.topics import EXPLANATIONS, OPINION_REQUESTS, OPINIONS, VERDICTS
 
 
 class ExplainerService:
@@ -17,28 +19,54 @@ class ExplainerService:
         # Subscribed before the model is loaded: what is decided meanwhile waits here.
         self._verdicts = context.bus.subscriber(VERDICTS)
         self._explanations = context.bus.publisher(EXPLANATIONS)
+        self._requests = context.bus.subscriber(OPINION_REQUESTS)
+        self._opinions = context.bus.publisher(OPINIONS)
+        policy = site.site.decision
+        self._pressure = Pressure((policy.deadline_ms - policy.delivery_margin_ms) * NS_PER_MS)
+        self._in_time_ms = policy.deadline_ms - policy.delivery_margin_ms
         self._told = ""
-        explainer = start(self._config, line_context(site), context.clock, site.root)
-        self._worker = ExplainWorker(explainer, context.clock, deadline_s=self._config.deadline_s)
+        cap_memory(self._config)
+        line = line_context(site)
+        explainer = start(self._config, line, context.clock, site.root)
+        second = start_second(explainer, self._config, line, context.clock, site.root)
+        self._worker = ExplainWorker(
+            explainer, context.clock, deadline_s=self._config.deadline_s, second=second
+        )
 
     def step(self) -> int | None:
         for record in self._verdicts.drain():
+            for result in record.evidence.results:
+                self._pressure.see(result)
             if is_wanted(self._config, record):
                 self._worker.submit(record)
+        self._worker.hold(self._pressure.is_high)
+        for request in self._requests.drain():
+            self._worker.ask(request)
+        for opinion in self._worker.opinions():
+            self._opinions.send(opinion)
         for explanation in self._worker.collect():
             self._explanations.send(explanation)
-        fault = self._worker.fault
-        if fault and fault != self._told:
-            self._context.fault("EXPLAINER_MODEL", fault)
-        self._told = self._context.degraded = fault
-        for name, count in self._worker.counters.items():
-            self._context.counters[name] = int(count)
-        self._context.counters["model_ready"] = int(self._worker.is_warm and not fault)
-        self._context.counters["verdicts_dropped"] = self._verdicts.dropped
+        self._tell()
         return None
 
     def close(self) -> None:
         self._worker.close()
+
+    def _tell(self) -> None:
+        fault = self._worker.fault
+        if fault and fault != self._told:
+            self._context.fault("EXPLAINER_MODEL", fault)
+        self._told = fault
+        resting = "explanations come from the template: the detector is near its budget"
+        self._context.degraded = fault or (resting if self._pressure.is_high else "")
+        counters = self._context.counters
+        for name, count in self._worker.counters.items():
+            counters[name] = int(count)
+        counters["model_ready"] = int(self._worker.is_warm and not fault)
+        in_time = self._worker.opinion_ms <= self._in_time_ms
+        counters["opinions_offered"] = int(self._worker.offers_opinions and in_time and not fault)
+        counters["detector_p99_ms"] = self._pressure.p99_ns() // NS_PER_MS
+        counters["verdicts_dropped"] = self._verdicts.dropped
 
 
 def make(context: Context, argument: str) -> ExplainerService:

@@ -14,7 +14,7 @@ from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
 from inspector.errors import ModelError
 from inspector.explain.causes import rank_causes
-from inspector.explain.engine import DeadlineError, Engine
+from inspector.explain.engine import DeadlineError, Engine, PreemptedError
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.gather import gather
@@ -97,6 +97,22 @@ def test_the_constant_prompt_is_read_once(engine: Engine) -> None:
     other = (*PROMPT[:-1], Turn("user", PROMPT[-1].content.replace("PROBE1", "B9")))
     engine.complete(other, SCHEMA, in_s(120))
     assert engine.usage.cached > 3 * engine.usage.read
+
+
+def test_a_choice_has_probabilities(engine: Engine) -> None:
+    asked = (Turn("user", "Is water wet? Answer with one word, yes or no."),)
+    no, yes = engine.choose(asked, ("no", "yes"), in_s(60))
+    assert 0.0 < no < 1.0
+    assert no + yes == pytest.approx(1.0)
+
+
+def test_an_interrupted_call_says_so_and_the_engine_stays_usable(engine: Engine) -> None:
+    timer = threading.Timer(0.3, engine.interrupt)
+    timer.start()
+    with pytest.raises(PreemptedError):
+        engine.complete((Turn("user", "Say something else. " * 150),), SCHEMA, in_s(60))
+    timer.join()
+    assert engine.choose(PROMPT, ("no", "yes"), in_s(120))
 
 
 def test_the_same_question_has_the_same_answer(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from inspector.clock import NS_PER_S
@@ -12,7 +13,7 @@ from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt
-from inspector.types import ExplanationSource
+from inspector.types import ExplanationSource, VerdictRecord
 
 GOOD = json.dumps(
     {
@@ -60,6 +61,12 @@ class ScriptedEngine:
             raise answer
         return answer
 
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:  # noqa: ARG002  the protocol's
+        raise ModelError("not asked in these tests")
+
+    def interrupt(self) -> None:
+        """Nothing to give up."""
+
     def close(self) -> None:
         self.closed = True
 
@@ -68,6 +75,20 @@ def make(*script: str | ModelError, takes_s: float = 5.0) -> tuple[Explainer, Sc
     clock = ManualClock()
     engine = ScriptedEngine(clock, list(script), takes_s)
     return Explainer(engine, LineContext(), clock), engine, clock
+
+
+def incident(n: int, value: float = 7.8, part: str = "PROBE1") -> VerdictRecord:
+    """The probe's incident with another kind of sensor, so that no earlier explanation fits it."""
+    event = msgspec.structs.replace(
+        PROBE.evidence.events[0],
+        kind="vibration_" + "abcdefghijklmnop"[n],
+        value=value,
+        abnormal=f"vibration {value:g} mm/s, above its alarm limit 7.1 mm/s",
+    )
+    return VerdictRecord(
+        verdict=msgspec.structs.replace(PROBE.verdict, part_id=part, verdict_id=f"v{n}"),
+        evidence=msgspec.structs.replace(PROBE.evidence, events=(event,)),
+    )
 
 
 def in_s(clock: ManualClock, seconds: float) -> int:
@@ -121,7 +142,7 @@ def test_too_little_time_is_not_tried_but_not_for_ever() -> None:
     explainer, engine, clock = make()
     explainer.explain(PROBE, in_s(clock, 30))
     engine.takes_s = 1.0
-    sources = [explainer.explain(PROBE, in_s(clock, 2)).source for _ in range(12)]
+    sources = [explainer.explain(incident(n), in_s(clock, 2)).source for n in range(12)]
     assert sources[0] is TEMPLATE
     assert sources[-1] is LLM
 
@@ -162,6 +183,37 @@ def test_template_needs_no_engine_time() -> None:
     explainer, engine, _ = make()
     assert explainer.template(PROBE).source is TEMPLATE
     assert not engine.prompts
+
+
+def test_the_same_incident_again_has_its_words_and_the_new_figures() -> None:
+    explainer, engine, clock = make()
+    first = explainer.explain(PROBE, in_s(clock, 30))
+    kind = PROBE.evidence.events[0].kind
+    again = incident(0, 12.25, "B77-2")
+    event = msgspec.structs.replace(again.evidence.events[0], kind=kind)
+    again = VerdictRecord(
+        verdict=again.verdict, evidence=msgspec.structs.replace(again.evidence, events=(event,))
+    )
+    second = explainer.explain(again, in_s(clock, 30))
+    assert second.text == first.text.replace("PROBE1", "B77-2").replace("7.8", "12.25")
+    assert second.source is LLM
+    assert second.verdict_id == "v0"
+    assert len(engine.prompts) == 1
+    assert explainer.counters["reused"] == 1
+    explainer.explain(incident(1), in_s(clock, 30))
+    assert len(engine.prompts) == 2
+
+
+def test_a_number_that_may_mean_two_things_is_asked_for_anew() -> None:
+    explainer, engine, clock = make()
+    same = msgspec.structs.replace(PROBE.evidence.results[0].detections[0], score=0.93)
+    results = (msgspec.structs.replace(PROBE.evidence.results[0], detections=(same,)),)
+    one = msgspec.structs.replace(PROBE.evidence, results=results)  # a score and a probability of 0.93
+    text = json.loads(GOOD)["text"].replace("scratch", "scratch with a score of 0.93")
+    engine.script.append(json.dumps({"cause": 1, "text": text, "cited": [1, 2, 3]}))
+    explainer.explain(VerdictRecord(verdict=PROBE.verdict, evidence=one), in_s(clock, 30))
+    explainer.explain(PROBE, in_s(clock, 30))
+    assert len(engine.prompts) == 2
 
 
 def test_close_frees_the_model() -> None:

@@ -8,16 +8,27 @@ import pytest
 
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
-from inspector.errors import InvariantError
+from inspector.errors import InvariantError, ModelError
 from inspector.explain.backlog import Backlog
-from inspector.explain.engine import Schema, Usage
+from inspector.explain.engine import PreemptedError, Schema, Usage
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
+from inspector.explain.opinion import OpinionFit
+from inspector.explain.pressure import Pressure
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt
+from inspector.explain.second_opinion import SecondOpinion
 from inspector.explain.start import start
 from inspector.explain.worker import ExplainWorker, is_wanted
-from inspector.types import Action, Explanation, ExplanationSource, VerdictRecord
+from inspector.types import (
+    Action,
+    Explanation,
+    ExplanationSource,
+    Opinion,
+    OpinionRequest,
+    ResultStatus,
+    VerdictRecord,
+)
 
 
 def record(
@@ -87,6 +98,12 @@ class GatedEngine:
             raise TypeError("a defect of ours")
         return "wrong"
 
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:  # noqa: ARG002  the protocol's
+        raise ModelError("not asked in these tests")
+
+    def interrupt(self) -> None:
+        """Nothing to give up."""
+
     def close(self) -> None:
         self.gate.set()
 
@@ -154,3 +171,146 @@ def test_a_defect_of_ours_in_the_thread_is_not_silent() -> None:
     with pytest.raises(InvariantError):
         collect(worker, 1)
     worker.close()
+
+
+@dataclass
+class PatientEngine:
+    """Answers an opinion at once; an explanation only when it is let, or interrupted."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    asked: threading.Event = field(default_factory=threading.Event)
+    let: bool = False
+    interrupts: int = 0
+    choices: int = 0
+    model_sha256: str = "ef" * 32
+    usage: Usage = field(default_factory=Usage)
+
+    def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:  # noqa: ARG002  the protocol's
+        if "PROBE1" in prompt[-1].content:
+            return "wrong"
+        self.gate.clear()
+        self.asked.set()
+        if not self.let:
+            self.gate.wait(10)
+            if not self.let:
+                raise PreemptedError("interrupted")
+        return "wrong"
+
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:  # noqa: ARG002  the protocol's
+        self.choices += 1
+        return 0.1, 0.9
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        self.gate.set()
+
+    def close(self) -> None:
+        self.let = True
+        self.gate.set()
+
+
+FIT = OpinionFit(model_sha256="ef" * 32, slope=1.0, offset=0.0, weight=0.5, gain_nats=0.1, parts=40)
+
+
+def patient() -> tuple[ExplainWorker, PatientEngine]:
+    clock, engine = SystemClock(), PatientEngine()
+    second = SecondOpinion(engine, FIT, LineContext(), clock)
+    worker = ExplainWorker(Explainer(engine, LineContext(), clock), clock, deadline_s=60, second=second)
+    while not worker.is_warm:
+        threading.Event().wait(0.005)
+    return worker, engine
+
+
+def part(verdict_id: str) -> VerdictRecord:
+    made = record(verdict_id, decided_ns=SystemClock().now_ns())
+    return VerdictRecord(verdict=msgspec.structs.replace(made.verdict, part_id="B1"), evidence=made.evidence)
+
+
+def request(seconds: float) -> OpinionRequest:
+    deadline_ns = SystemClock().now_ns() + int(seconds * NS_PER_S)
+    return OpinionRequest(part_id="B2", evidence=PROBE.evidence, deadline_ns=deadline_ns)
+
+
+def test_an_opinion_interrupts_an_explanation_which_is_then_begun_again() -> None:
+    worker, engine = patient()
+    assert worker.offers_opinions
+    worker.submit(part("v1"))
+    assert engine.asked.wait(10)
+    engine.asked.clear()
+    worker.ask(request(30))
+    opinions: list[Opinion] = []
+    for _ in range(500):
+        opinions += worker.opinions()
+        if opinions:
+            break
+        threading.Event().wait(0.01)
+    assert [found.part_id for found in opinions] == ["B2"]
+    assert opinions[0].p_defect == pytest.approx(0.75)
+    assert engine.asked.wait(10)
+    engine.let = True
+    engine.gate.set()
+    assert [found.verdict_id for found in collect(worker, 1)] == ["v1"]
+    assert worker.counters["interrupted"] == 1
+    worker.close()
+
+
+def test_an_opinion_that_cannot_come_in_time_is_not_asked_for() -> None:
+    worker, engine = patient()
+    asked = engine.choices
+    worker.ask(request(-1))
+    worker.submit(part("v1"))
+    assert engine.asked.wait(10)  # requests go first, so it has been seen by now
+    assert engine.choices == asked
+    assert worker.opinions() == []
+    assert worker.counters["opinions_late"] == 1
+    worker.close()
+
+
+def test_while_the_detector_needs_the_machine_the_template_writes_and_says_how_often() -> None:
+    worker, engine = patient()
+    worker.submit(part("at work"))
+    assert engine.asked.wait(10)
+    worker.submit(part("waiting"))
+    worker.hold(True)
+    worker.submit(part("new"))
+    assert not worker.offers_opinions
+    found = collect(worker, 3)
+    assert {each.verdict_id for each in found} == {"at work", "waiting", "new"}
+    assert {each.source for each in found} == {ExplanationSource.TEMPLATE}
+    assert worker.counters["shed"] == 3
+    worker.hold(False)
+    assert worker.offers_opinions
+    worker.close()
+
+
+def test_a_model_that_is_silent_for_long_is_probed_again() -> None:
+    clock, engine = SystemClock(), GatedEngine()
+    engine.gate.set()
+    worker = ExplainWorker(Explainer(engine, LineContext(), clock), clock, deadline_s=60, probe_every_s=0.02)
+    for _ in range(500):
+        if worker.counters["asked"] >= 6:  # two attempts a probe
+            break
+        threading.Event().wait(0.01)
+    assert worker.counters["asked"] >= 6
+    worker.close()
+
+
+def test_pressure_rises_near_the_budget_and_falls_well_below_it() -> None:
+    pressure = Pressure(budget_ns=100)
+    result = PROBE.evidence.results[0]
+
+    def see(latency_ns: int, times: int) -> None:
+        for _ in range(times):
+            pressure.see(msgspec.structs.replace(result, received_ns=0, finished_ns=latency_ns))
+
+    see(50, 50)
+    assert not pressure.is_high
+    see(85, 3)
+    assert pressure.is_high
+    see(70, 200)
+    assert pressure.is_high
+    see(50, 200)
+    assert not pressure.is_high
+    for _ in range(3):
+        pressure.see(msgspec.structs.replace(result, status=ResultStatus.DROPPED))
+    assert pressure.is_high

@@ -1,0 +1,53 @@
+"""The language model's second opinion: the probability of "yes" where only yes and no are allowed. Pure.
+
+What a model says of itself is no confidence; what its tokens' probabilities are worth is measured on
+labelled parts (`opinion_fit`), and an opinion that has earned nothing is never asked for.
+"""
+
+import math
+from dataclasses import dataclass
+
+from inspector.explain.facts import FactKind, Facts
+from inspector.explain.prompt import CONSTANT, Prompt, Turn
+
+CHOICES = ("no", "yes")
+"""One token each in the vocabularies of the usual models. The last means defective."""
+_QUESTION = "Question: judging by these facts alone, is the part defective? Answer with one word, yes or no."
+_P_LEAST = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionFit:
+    """How a raw probability becomes a calibrated one, and what it weighs beside the other modalities.
+
+    `weight` in [0, 1] is 0 where held-out parts showed no gain; `gain_nats` is that of the mean log
+    loss on held-out parts, `parts` how many were labelled.
+    """
+
+    model_sha256: str
+    slope: float
+    offset: float
+    weight: float
+    gain_nats: float
+    parts: int
+
+    def p_defect(self, raw: float) -> float:
+        """Return the calibrated probability, as strong as it has earned: 0.5 says nothing."""
+        log_odds = self.weight * (self.slope * log_odds_of(raw) + self.offset)
+        return 1.0 / (1.0 + math.exp(-log_odds))
+
+
+def log_odds_of(probability: float) -> float:
+    """Return the log-odds, bounded: no model is certain."""
+    bounded = min(max(probability, _P_LEAST), 1.0 - _P_LEAST)
+    return math.log(bounded / (1.0 - bounded))
+
+
+def question(facts: Facts) -> Prompt:
+    """Return what to ask. It begins as every explanation's prompt does, so the cache serves both.
+
+    What was decided is left out: an opinion that has read the verdict is none.
+    """
+    seen = [fact for fact in facts.facts if fact.kind is not FactKind.DECISION]
+    lines = [f"{fact.id}. {fact.text}" for fact in seen] or ["nothing was seen or measured"]
+    return (*CONSTANT, Turn("user", "\n".join([*lines, _QUESTION])))
