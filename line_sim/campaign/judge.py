@@ -111,26 +111,9 @@ def judge_run(
     for outcome in outcomes:
         begin_ns = outcome.deadline_ns - round(deadline_ms * NS_PER_MS)
         excuse = _excuse(windows, begin_ns, outcome.deadline_ns)
-        if outcome.part_id in late_triggers:
-            excuse = excuse or "late_trigger"
-        if not outcome.verdicts:
-            record.findings.append(Finding("lost", f"{outcome.part_id} has no verdict"))
-        elif len(outcome.verdicts) > 1:
-            ids = ", ".join(verdict.verdict_id for verdict in outcome.verdicts)
-            record.findings.append(Finding("duplicate", f"{outcome.part_id} has verdicts {ids}"))
-        elif not outcome.in_time and excuse:
-            record.excused[excuse] += 1
-        elif not outcome.in_time:
-            seen = outcome.verdicts[0]
-            after_ms = (seen.received_ns - begin_ns) / NS_PER_MS
-            what = "came" if seen.usable else "was told undelivered"
-            record.findings.append(
-                Finding("late", f"{outcome.part_id} {what} {after_ms:.0f} ms after trigger")
-            )
-        if any(verdict.stale for verdict in outcome.verdicts) and excuse:
-            record.refused += 1
-        elif any(verdict.stale for verdict in outcome.verdicts):
-            record.findings.append(Finding("stale", f"{outcome.part_id} was delivered after its validity"))
+        if not excuse and outcome.part_id in late_triggers:
+            excuse = "late_trigger"
+        _judge_part(record, outcome, begin_ns, excuse)
     for name, at_ns, fields in events:
         if name == "violation":
             text = f"{fields['topic']} {fields['part_id']}: {fields['text']}"
@@ -139,6 +122,26 @@ def judge_run(
             record.findings.append(Finding("missed", "an emergency did not stop the belt in time"))
         elif name == "verdict" and fields["failsafe"]:
             record.failsafe[_why(fields)] += 1
+
+
+def _judge_part(record: Record, outcome: PartOutcome, begin_ns: int, excuse: str) -> None:
+    part = outcome.part_id
+    if not outcome.verdicts:
+        record.findings.append(Finding("lost", f"{part} has no verdict"))
+    elif len(outcome.verdicts) > 1:
+        ids = ", ".join(verdict.verdict_id for verdict in outcome.verdicts)
+        record.findings.append(Finding("duplicate", f"{part} has verdicts {ids}"))
+    elif not outcome.in_time and excuse:
+        record.excused[excuse] += 1
+    elif not outcome.in_time:
+        seen = outcome.verdicts[0]
+        after_ms = (seen.received_ns - begin_ns) / NS_PER_MS
+        what = "came" if seen.usable else "was told undelivered"
+        record.findings.append(Finding("late", f"{part} {what} {after_ms:.0f} ms after its trigger"))
+    if any(verdict.stale for verdict in outcome.verdicts) and excuse:
+        record.refused += 1
+    elif any(verdict.stale for verdict in outcome.verdicts):
+        record.findings.append(Finding("stale", f"{part} was delivered after its validity"))
 
 
 def _why(fields: Fields) -> str:

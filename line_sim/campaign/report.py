@@ -54,7 +54,7 @@ def markdown(records: Sequence[Record], seed: int) -> str:
         f"{total['runs']} runs, {total['parts']} parts, {total['one_verdict']} with exactly one verdict, "
         f"{total['emergencies']} emergencies braked, {total['failed']} runs failed.",
         "",
-        "| fault | runs | parts | lost | twice | late | stale | way not open: late | of these refused by the PLC | failsafe |",
+        "| fault | runs | parts | lost | twice | late | stale | way not open | refused | failsafe |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     by_kind: dict[str, list[Record]] = {}
@@ -68,8 +68,9 @@ def markdown(records: Sequence[Record], seed: int) -> str:
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     lines += [
         "",
-        "A run has up to four faults and stands in the row of each. Late and stale count parts whose way to the "
-        "cell and back was open; refused are verdicts that came after their validity and were recognised by it.",
+        "A run has up to four faults and stands in the row of each. Late and stale count parts whose way "
+        "to the cell and back was open; the others that came late are under way not open, and refused of "
+        "these are verdicts that came after their validity, which the PLC recognised by it.",
     ]
     lines += _table("Why a verdict was the failsafe", total["failsafe"])
     lines += _table("Why one could not come in time", total["excused"])
