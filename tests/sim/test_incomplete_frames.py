@@ -1,4 +1,4 @@
-"""Packets that never come, through the whole cell: from the wire to the verdict that names what is missing."""
+"""Packets that never come, through the whole cell: from the wire to the verdict that says what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
