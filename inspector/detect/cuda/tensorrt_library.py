@@ -1,0 +1,52 @@
+"""TensorRT or TensorRT for RTX, whichever is installed. The only place that imports them.
+
+Both have one API. TensorRT builds for the GPU of this machine; TensorRT for RTX builds ahead of time,
+without a GPU, and its runtime compiles the rest for the device when an engine is first loaded.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.detect.cuda.engine_file import LibraryName
+from inspector.errors import ModelError
+
+_MISSING = (
+    "TensorRT is not installed: pip install 'inspector-cell[rtx]' for GeForce and RTX cards, "
+    "or tensorrt (10 or later) for data-centre GPUs and Jetson"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRt:
+    """`api` is the vendor's module, untyped."""
+
+    name: LibraryName
+    version: str
+    api: Any
+
+    @property
+    def ahead_of_time(self) -> bool:
+        return self.name == "tensorrt_rtx"
+
+
+def find_tensorrt(name: LibraryName | None = None) -> TensorRt:
+    """The library named, or TensorRT, or TensorRT for RTX. Raises ModelError when there is none."""
+    wanted: tuple[LibraryName, ...] = (name,) if name else ("tensorrt", "tensorrt_rtx")
+    for library in wanted:
+        # The package from PyPI that is named tensorrt_rtx is made on installation from these two;
+        # they are complete without it.
+        for module in (library, f"{library}_bindings"):
+            api = _import(module)
+            if api is not None and hasattr(api, "Builder"):
+                return TensorRt(library, str(api.__version__), api)
+    raise ModelError(_MISSING)
+
+
+def _import(module: str) -> Any:
+    if module.endswith("_bindings"):
+        _import(module.replace("_bindings", "_libs"))  # loads the libraries that the bindings need
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError):
+        return None

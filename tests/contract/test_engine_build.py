@@ -1,0 +1,96 @@
+"""Engines are built ahead of time, without a GPU, from every shipped model."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from inspector.detect.cuda.arch import RTX_ARCHES, parse_arches
+from inspector.detect.cuda.build import BuildOptions, build_engine
+from inspector.detect.cuda.build_model import BuiltFile, build_for_model
+from inspector.detect.cuda.engine_file import Precision, read_engine
+from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
+from inspector.errors import ConfigError, ModelError
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@pytest.fixture(scope="module")
+def rtx() -> TensorRt:
+    try:
+        return find_tensorrt("tensorrt_rtx")
+    except ModelError as error:
+        pytest.skip(str(error))
+
+
+def no_gpu() -> tuple[int, int]:
+    raise ConfigError("no NVIDIA GPU was found")
+
+
+def build(
+    rtx: TensorRt, output: Path, *arches: str, precision: Precision = "fp32", images: Path | None = None
+) -> tuple[list[BuiltFile], set[str]]:
+    phases = set()
+    files = build_for_model(
+        MODELS / "demo_part", rtx, arches=arches, precision=precision, max_batch=4, images=images,
+        output=output, find_device=no_gpu, progress=lambda phase, *_: phases.add(phase),
+    )  # fmt: skip
+    return files, phases
+
+
+def test_the_demo_model_builds_for_every_card_and_the_report_is_clean(rtx: TensorRt, tmp_path: Path) -> None:
+    files, phases = build(rtx, tmp_path, *RTX_ARCHES, precision="fp16")
+    assert [file.header.arch for file in files] == list(RTX_ARCHES)
+    for file in files:
+        assert file.report == ()
+        header, plan = read_engine(file.path)
+        assert header == file.header
+        assert len(plan) > 1 << 20
+    assert phases, "no progress was reported"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("arch", ["sm_75", "sm_86", "sm_120"])
+def test_the_backbone_builds(rtx: TensorRt, arch: str, precision: Precision) -> None:
+    model = onnx.load(MODELS / "efficientnet_lite0" / "backbone.onnx")
+    options = BuildOptions(arch=arch, precision=precision, max_batch=8, sizes={"height": 256, "width": 256})
+    assert build_engine(model, "0" * 64, options, rtx).report == ()
+
+
+def test_int8_builds_from_images_and_passes_the_parity_gate(rtx: TensorRt, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(2):
+        picture = np.random.default_rng(seed).integers(0, 255, (30, 40), dtype=np.uint8)
+        cv2.imwrite(str(images / f"{seed}.png"), cv2.resize(picture, (640, 480)))
+    (file,), _ = build(rtx, tmp_path, "sm_89", precision="int8", images=images)
+    assert file.report == ()
+    assert file.parity is not None
+    assert file.parity.images == 2
+    assert file.parity.flips == ()
+
+
+def test_what_cannot_be_built_is_one_clear_line(rtx: TensorRt, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sm_90: TensorRT for RTX builds for sm_75, .* need TensorRT"):
+        build(rtx, tmp_path, "sm_90")
+    with pytest.raises(ConfigError, match="no NVIDIA GPU"):
+        build(rtx, tmp_path, "current")
+    with pytest.raises(ConfigError, match="--images"):
+        build(rtx, tmp_path, "sm_89", precision="int8")
+    with pytest.raises(ConfigError, match="8_9"):
+        parse_arches("sm_8_9")
+
+
+def test_a_graph_that_tensorrt_does_not_know_is_refused_with_the_node(rtx: TensorRt) -> None:
+    node = onnx.helper.make_node("NoSuchOperator", ["image"], ["score"], domain="example.org")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node], "odd", [value("image", 1, [1, 3, 8, 8])], [value("score", 1, [1, 3, 8, 8])]
+    )
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("example.org", 1)]
+    )
+    with pytest.raises(ModelError, match=r"TensorRT refuses the graph: .*NoSuchOperator"):
+        build_engine(model, "0" * 64, BuildOptions(arch="sm_89"), rtx)
