@@ -8,6 +8,7 @@ from inspector import __version__
 from inspector.camera.commands import app as camera_app
 from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
+from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
@@ -28,6 +29,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
+app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
 app.command()(replay)

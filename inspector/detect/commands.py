@@ -2,13 +2,17 @@
 
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
 
+from inspector.detect.held_out import Progress
 from inspector.detect.teach import Taught, TeachOptions
 from inspector.detect.teach import teach as teach_model
 from inspector.errors import ConfigError
@@ -63,9 +67,16 @@ def teach(
         threads=threads,
         command=shlex.join(command),
     )
-    console = Console(stderr=True)
+    with progress_bar() as show:
+        taught = teach_model(good, defect, models, find_backbone(models), options=options, progress=show)
+    typer.echo(summary(taught))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on standard error for each kind of work; call it with (what, done, total)."""
     columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console) as bar:
+    with Bar(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
@@ -73,8 +84,7 @@ def teach(
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
 
-        taught = teach_model(good, defect, models, find_backbone(models), options=options, progress=show)
-    typer.echo(summary(taught))
+        yield show
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

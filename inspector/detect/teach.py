@@ -27,6 +27,7 @@ from inspector.detect.manifest import (
     file_sha256,
 )
 from inspector.detect.model_folder import ONNX_NAME, write_model
+from inspector.detect.network_size import choose_size
 from inspector.detect.synthetic import Image, Synthetic, spoil_all
 from inspector.errors import ConfigError
 
@@ -39,8 +40,6 @@ FEWEST_TO_SPOIL: Final = 10  # with fewer good images the Gaussian stands alone
 _SYNTHETIC: Final = 200  # synthetic images, or two for each good one where those are more
 _FEWEST_COPIES: Final = 2
 _MOST_COPIES: Final = 10
-PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
-_SIZE_STEP: Final = 16
 _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
 
 
@@ -133,15 +132,6 @@ def teach(
     manifest = write_model(folder, build_model(trunk, projection, fitted.scorer, blur), manifest)
     progress("Writing the model", 1, 1)
     return Taught(folder, manifest, good_scores, defect_scores)
-
-
-def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
-    """The network's input size: the image's shape, no larger than it, within the pixel budget."""
-    scale = min(1.0, (PIXEL_BUDGET / (width_px * height_px)) ** 0.5)
-    return (
-        max(_SIZE_STEP * 2, round(width_px * scale / _SIZE_STEP) * _SIZE_STEP),
-        max(_SIZE_STEP * 2, round(height_px * scale / _SIZE_STEP) * _SIZE_STEP),
-    )
 
 
 def build_model(trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32) -> bytes:
