@@ -5,10 +5,23 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.flat import Key, Schema
 from inspector.types import Action, CommandKind, Decision, ExplanationSource, Quality, ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message from outside. `received_ns` is CLOCK_MONOTONIC, `utc_offset_ns` UTC minus that."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    received_ns: int
+    utc_offset_ns: int
+
 
 UTC_ABOUT = "nanoseconds since 1970 UTC"
 

@@ -17,7 +17,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.config import BrokerConfig, LimitRule, SensorConfig
-from inspector.plc.link import Incoming, PlcLink
+from inspector.plc.incoming import Incoming
+from inspector.plc.link import PlcLink
 from inspector.sensors.intake import SensorIntake
 from inspector.topics import MqttTopics
 from inspector.types import Action, Decision, Delivery, Fault, Verdict
@@ -146,7 +147,9 @@ class Cell:
 
     def __init__(self, broker: BrokerConfig, outbox: Path) -> None:
         self._wake = threading.Event()
-        self.link = PlcLink(broker, TOPICS, outbox, CLOCK, self._wake.set, sensors=SensorIntake(SENSORS))
+        self.link = PlcLink(
+            broker, TOPICS, outbox, CLOCK, self._wake.set, sensors=SensorIntake(SENSORS, TOPICS)
+        )
         self.incoming: list[Incoming] = []
         self.deliveries: list[Delivery] = []
         self.faults: list[Fault] = []

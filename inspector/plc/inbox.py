@@ -5,6 +5,7 @@ readings: a trigger or another sensor's emergency still gets through.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.topics import MAX_DEPTH
@@ -13,7 +14,7 @@ OTHER = ""  # topics that nobody listed share one queue
 Token = tuple[int, int]
 """Connection and packet id of a message that the broker keeps until it is acknowledged."""
 
-MAX_KEPT_BYTES = 1025  # one more than any payload may have: enough to refuse it for its size
+MAX_BYTES = 1024  # of a payload on a topic that says nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,14 @@ class Received:
 
 
 class Inbox:
-    """`put` is for the network thread, the rest for the caller's. `dropped` only grows."""
+    """`put` is for the network thread, the rest for the caller's. `dropped` only grows.
 
-    def __init__(self, topics: tuple[str, ...]) -> None:
+    `topics` says how large a payload may be on each; of a larger one a byte more is kept, enough to
+    refuse it for its size.
+    """
+
+    def __init__(self, topics: Mapping[str, int]) -> None:
+        self._max_bytes = dict(topics)
         self._queues: dict[str, deque[tuple[int, Received]]] = {
             topic: deque(maxlen=MAX_DEPTH) for topic in (*topics, OTHER)
         }
@@ -46,7 +52,9 @@ class Inbox:
             self.dropped[name] += 1
             self._let_go(queue)
         self._arrivals += 1
-        received = Received(topic, payload[:MAX_KEPT_BYTES], retained, received_ns, token)
+        received = Received(
+            topic, payload[: self._max_bytes.get(topic, MAX_BYTES) + 1], retained, received_ns, token
+        )
         queue.append((self._arrivals, received))
 
     def take_all(self) -> list[Received]:

@@ -1,12 +1,11 @@
 """What the PLC and the operator send: payload to message, or a reason why not. Pure."""
 
 from collections import Counter, OrderedDict
-from typing import Protocol
 
 from inspector.clock import NS_PER_S
 from inspector.flat import RefusedError, Scalar, Schema
 from inspector.mqtt_schema import ACK, COMMAND, TRIGGER
-from inspector.types import Action, Command, CommandKind, Message, PartTrigger, SensorEvent
+from inspector.types import Action, Command, CommandKind, Message, PartTrigger
 
 MAX_AHEAD_NS = 1 * NS_PER_S  # two clocks that are synchronised (NTP) differ by less
 REMEMBERED_TRIGGERS = 512
@@ -20,29 +19,6 @@ class Acknowledgement(Message, frozen=True, kw_only=True):
     action: Action
     utc_ns: int
     received_ns: int
-
-
-class SensorDecoder(Protocol):
-    """Turns a sensor's message into an event; `inspector.sensors.intake.SensorIntake` is one."""
-
-    refused: Counter[str]  # by reason; it only grows
-
-    @property
-    def sensor_ids(self) -> tuple[str, ...]:
-        """The sensors that are listened to."""
-        ...
-
-    def accept(
-        self,
-        sensor_id: str,
-        payload: bytes,
-        *,
-        retained: bool,
-        received_ns: int,
-        utc_offset_ns: int,
-    ) -> SensorEvent:
-        """Raises RefusedError for what is not a valid, new reading."""
-        ...
 
 
 class PlcIntake:

@@ -11,30 +11,27 @@ from pathlib import Path
 from inspector.clock import NS_PER_S, Clock
 from inspector.config import BrokerConfig
 from inspector.errors import InvariantError
-from inspector.flat import RefusedError
 from inspector.plc import payloads
 from inspector.plc.client import read_access
 from inspector.plc.connection import Connection
 from inspector.plc.dispatch import Dispatcher
 from inspector.plc.fault_log import FaultLog
-from inspector.plc.inbox import Inbox, Received, Token
-from inspector.plc.intake import Acknowledgement, PlcIntake, SensorDecoder
+from inspector.plc.inbox import MAX_BYTES, Inbox, Token
+from inspector.plc.incoming import Decoder, Incoming
 from inspector.plc.ledger import Ledger, Left
 from inspector.plc.outbox import Kind
 from inspector.plc.outbox_file import OutboxFile
+from inspector.plc.sensor_decoder import SensorDecoder
 from inspector.topics import MqttTopics
 from inspector.types import (
-    Command,
     Decision,
     Delivery,
     Explanation,
     Fault,
-    PartTrigger,
     SensorEvent,
     Verdict,
 )
 
-Incoming = PartTrigger | SensorEvent | Command | Acknowledgement
 CLOSE_S = 1.0
 
 
@@ -61,10 +58,9 @@ class PlcLink:
         self._topics = topics
         self._clock = clock
         self._sensors = sensors
-        self._intake = PlcIntake()
         self._faults = FaultLog(service)
-        sensor_topics = tuple(topics.sensor(sensor_id) for sensor_id in sensors.sensor_ids)
-        self._inbox = Inbox((topics.trigger, topics.command, topics.ack, *sensor_topics))
+        plc_topics = (topics.trigger, topics.command, topics.ack)
+        self._inbox = Inbox(dict.fromkeys(plc_topics, MAX_BYTES) | dict(sensors.topics))
         access = read_access(config)
         self._file = OutboxFile(outbox_dir)
         self._ledger = Ledger(outbox_dir, self._utc_offset_ns())
@@ -72,7 +68,7 @@ class PlcLink:
         self._connection = Connection(
             config,
             access,
-            subscriptions=(topics.trigger, topics.command, topics.ack, topics.sensors),
+            subscriptions=(*plc_topics, *sensors.subscriptions),
             will=(topics.availability, payloads.availability_payload(available=False)),
             clock=clock,
             on_message=self._inbox.put,
@@ -85,8 +81,17 @@ class PlcLink:
             ledger=self._ledger,
             faults=self._faults,
             clock=clock,
-            on_connected=self._publish_presence,
+            on_connected=self._on_connected,
         )
+        self._decoder = Decoder(
+            topics=topics,
+            sensors=sensors,
+            dispatcher=self._dispatcher,
+            ledger=self._ledger,
+            faults=self._faults,
+            clock=clock,
+        )
+        self._connected_ns = 0
         self._told: list[Fault] = []
         self._state: tuple[str, bool] | None = None
         self._beats = 0
@@ -116,12 +121,12 @@ class PlcLink:
     def counters(self) -> Counter[str]:
         """How many messages were refused, dropped, sent and so on; they only grow."""
         counters = self._dispatcher.outbox.counters + self._file.counters
-        for refused in (self._intake.refused, self._sensors.refused):
+        for refused in (self._decoder.intake.refused, self._sensors.refused):
             counters.update({f"refused_{reason}": n for reason, n in refused.items()})
         for topic, n in self._inbox.dropped.items():
             leaf = topic.removeprefix(f"{self._topics.base}/").replace("/", "_")
             counters[f"dropped_{leaf or 'unlisted'}"] += n
-        counters["trigger_clock_ahead"] += self._intake.clock_ahead
+        counters["trigger_clock_ahead"] += self._decoder.intake.clock_ahead
         counters["heartbeats"] += self._beats
         return counters
 
@@ -138,8 +143,12 @@ class PlcLink:
         self._taken += [r.token for r in received if r.token is not None]
         self._taken += self._inbox.dropped_tokens()
         self._advance()
-        incoming = [message for r in received if (message := self._decode(r)) is not None]
+        incoming = [message for r in received for message in self._decoder.decode(r)]
         now_ns = self._clock.now_ns()
+        if self.connected and self._connected_ns:
+            incoming += self._sensors.overdue(now_ns, self._connected_ns)
+        for topic, payload in self._sensors.requests(self._clock.utc_ns()):
+            self._dispatcher.publish_now(topic, payload, qos=0, retain=False)
         self._beat(now_ns)
         if self._file.failure is not None:
             self._faults.add("OUTBOX_DISK", self._file.failure)
@@ -229,6 +238,10 @@ class PlcLink:
     def _advance(self) -> None:
         self._dispatcher.advance(self._next_beat_ns)
 
+    def _on_connected(self) -> None:
+        self._connected_ns = self._clock.now_ns()
+        self._publish_presence()
+
     def _publish_presence(self) -> None:
         online = payloads.availability_payload(available=True)
         self._dispatcher.publish_now(self._topics.availability, online, qos=1, retain=True)
@@ -250,42 +263,3 @@ class PlcLink:
             self._next_beat_ns = now_ns + NS_PER_S
         else:
             self._next_beat_ns = now_ns + NS_PER_S // 10  # soon after the broker is back
-
-    def _decode(self, received: Received) -> Incoming | None:
-        topic, payload = received.topic, received.payload
-        at_ns, retained = received.received_ns, received.retained
-        try:
-            if topic == self._topics.trigger:
-                return self._trigger(received)
-            if topic == self._topics.command:
-                return self._intake.command(payload, retained=retained, received_ns=at_ns)
-            if topic == self._topics.ack:
-                ack = self._intake.acknowledgement(payload, retained=retained, received_ns=at_ns)
-                self._dispatcher.on_plc_ack(ack.verdict_id)
-                return ack
-            return self._sensors.accept(
-                topic.removeprefix(self._topics.sensor("")),
-                payload,
-                retained=retained,
-                received_ns=at_ns,
-                utc_offset_ns=self._utc_offset_ns(),
-            )
-        except RefusedError as refused:
-            if refused.reason != "duplicate":  # QoS 1 may repeat; that is no fault
-                self._faults.add("MESSAGE_REFUSED", str(refused))
-            return None
-
-    def _trigger(self, received: Received) -> PartTrigger:
-        ahead = self._intake.clock_ahead
-        trigger = self._intake.trigger(
-            received.payload,
-            retained=received.retained,
-            received_ns=received.received_ns,
-            utc_offset_ns=self._utc_offset_ns(),
-        )
-        self._ledger.opened(trigger, self._utc_offset_ns())
-        if self._intake.clock_ahead > ahead:
-            self._faults.add(
-                "PLC_CLOCK_AHEAD", "utc_ns of a trigger lies in the future; set both clocks by NTP"
-            )
-        return trigger

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from inspector.config import SensorConfig
 from inspector.errors import ConfigError
-from inspector.sensors.curve_model import CurveModel
+from inspector.sensors.curve_model import CurveModel, CurveScorer
 
 _MODEL = msgspec.json.Decoder(CurveModel)
 _RECORD = msgspec.json.Decoder(dict[str, object])
@@ -24,6 +25,12 @@ def load_model(path: Path) -> CurveModel:
         ) from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"curve model {path}: {error}; make it anew by: inspector teach-curve") from error
+
+
+def load_scorers(sensors: tuple[SensorConfig, ...], root: Path) -> dict[str, CurveScorer]:
+    """Read the models of the sensors that send curves; their paths are relative to `root`."""
+    with_model = {sensor.id: sensor.curve_model for sensor in sensors if sensor.curve_model is not None}
+    return {sensor_id: CurveScorer(load_model(root / path)) for sensor_id, path in with_model.items()}
 
 
 def save_model(model: CurveModel, path: Path) -> None:

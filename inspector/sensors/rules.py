@@ -19,8 +19,8 @@ class Judgement:
     abnormal: str | None
 
 
-def judge(rule: LimitRule, kind: str, value: float, unit: str) -> Judgement:
-    """Judge one finite reading, in the unit of the rule.
+def judge(rule: LimitRule, kind: str, value: float, unit: str, rate_per_s: float | None = None) -> Judgement:
+    """Judge one finite reading, in the unit of the rule; `rate_per_s` is its change since the last one.
 
     The probability of a defect is 0.5 up to the warn limit, rises linearly in log-odds to
     `p_defect_at_alarm` at the alarm limit, and stays there beyond it.
@@ -41,6 +41,12 @@ def judge(rule: LimitRule, kind: str, value: float, unit: str) -> Judgement:
             limit, name = (alarm, "alarm") if at_alarm else (warn, "warn")
             where = "at" if value == limit else side
             abnormal = f"{kind} {value:g} {unit}, {where} its {name} limit {limit:g} {unit}"
+    if rate_per_s is not None and rule.warn_rate is not None and rule.alarm_rate is not None:
+        fraction = (abs(rate_per_s) - rule.warn_rate) / (rule.alarm_rate - rule.warn_rate)
+        if fraction > severity:
+            severity = fraction
+            limit, name = (rule.alarm_rate, "alarm") if fraction >= 1.0 else (rule.warn_rate, "warn")
+            abnormal = f"{kind} changes by {rate_per_s:g} {unit}/s, {name} limit {limit:g} {unit}/s"
     p_alarm = min(max(rule.p_defect_at_alarm, P_MIN), P_MAX)
     log_odds = min(severity, 1.0) * math.log(p_alarm / (1.0 - p_alarm))
     return Judgement(

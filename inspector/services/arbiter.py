@@ -10,7 +10,9 @@ from pathlib import Path
 from inspector.bus import FrameSubscriber
 from inspector.config import Site
 from inspector.decide.arbiter import Arbiter
-from inspector.plc.link import Incoming, PlcLink
+from inspector.plc.incoming import Incoming
+from inspector.plc.link import PlcLink
+from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
 from inspector.services.journal import Journal
 from inspector.services.loop import Context
@@ -73,13 +75,15 @@ class ArbiterService:
         self._states = {spec.name: ServiceState.STARTING for spec in services(site)}
         self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
         self._started = False
+        topics = MqttTopics(site.site.base_topic)
+        curves = load_scorers(site.site.sensors, site.root)
         self._link = PlcLink(
             site.site.broker,
-            MqttTopics(site.site.base_topic),
+            topics,
             _outbox_folder(site),
             self._clock,
             bus.wake,
-            sensors=SensorIntake(site.site.sensors),
+            sensors=SensorIntake(site.site.sensors, topics, curves=curves),
             service=_LINK,
         )
         self._resume()

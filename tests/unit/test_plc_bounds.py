@@ -5,12 +5,12 @@ from random import Random
 from inspector.clock import NS_PER_S
 from inspector.plc.backoff import FIRST_S, LAST_S, Backoff
 from inspector.plc.fault_log import EVERY_NS, FaultLog
-from inspector.plc.inbox import MAX_KEPT_BYTES, Inbox
+from inspector.plc.inbox import MAX_BYTES, Inbox
 from inspector.topics import MAX_DEPTH
 
 
 def test_messages_come_out_in_the_order_of_arrival() -> None:
-    inbox = Inbox(("a", "b"))
+    inbox = Inbox({"a": MAX_BYTES, "b": MAX_BYTES})
     for n, topic in enumerate(["b", "a", "x", "b", "y"]):
         inbox.put(topic, b"%d" % n, False, n)
     assert [(r.topic, r.received_ns) for r in inbox.take_all()] == [
@@ -24,7 +24,7 @@ def test_messages_come_out_in_the_order_of_arrival() -> None:
 
 
 def test_a_flood_on_one_topic_pushes_out_only_its_own_oldest() -> None:
-    inbox = Inbox(("mad", "estop"))
+    inbox = Inbox({"mad": MAX_BYTES, "estop": MAX_BYTES})
     inbox.put("estop", b"stop", False, 0)
     for n in range(1, 1001):
         inbox.put("mad", b"%d" % n, False, n)
@@ -36,9 +36,9 @@ def test_a_flood_on_one_topic_pushes_out_only_its_own_oldest() -> None:
 
 
 def test_a_huge_payload_is_not_kept() -> None:
-    inbox = Inbox(())
+    inbox = Inbox({})
     inbox.put("x", b"x" * 10**6, False, 0)
-    assert len(inbox.take_all()[0].payload) == MAX_KEPT_BYTES
+    assert len(inbox.take_all()[0].payload) == MAX_BYTES + 1
 
 
 def test_a_fault_is_told_at_once_and_then_rarely_with_its_number() -> None:

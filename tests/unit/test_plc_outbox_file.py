@@ -61,7 +61,9 @@ def test_the_restart_compacts(tmp_path: Path) -> None:
     for _ in range(3):
         write(tmp_path, *(to_record(verdict(key), 0) for key in range(50)), End(key=0, out=True))
     assert read(tmp_path)[0] == list(range(1, 50))
-    assert (tmp_path / "outbox.log").read_bytes().count(b"\n") == 51, "and the count, and one that waits for the PLC"
+    assert (tmp_path / "outbox.log").read_bytes().count(b"\n") == 51, (
+        "and the count, and one that waits for the PLC"
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -10,9 +10,12 @@ from inspector.clock import NS_PER_MS, NS_PER_S
 from inspector.config import LimitRule, SensorConfig
 from inspector.errors import DataError
 from inspector.flat import RefusedError
+from inspector.mqtt_schema import Arrival
 from inspector.sensors.intake import SensorIntake
+from inspector.topics import MqttTopics
 from inspector.types import Quality, SensorEvent
 
+TOPICS = MqttTopics("acme/site/area/line/cell")
 UTC_OFFSET_NS = 1_763_822_831_000_000_000
 NOW_NS = 100 * NS_PER_S
 VIBRATION = SensorConfig(
@@ -35,15 +38,15 @@ def message(ago_ms: float | None = 1.0, **changes: object) -> bytes:
 
 
 def intake() -> SensorIntake:
-    return SensorIntake((VIBRATION, STOP_BUTTON, HEARSAY))
+    return SensorIntake((VIBRATION, STOP_BUTTON, HEARSAY), TOPICS)
 
 
 def accept(
     payload: bytes, sensor_id: str = "vib1", *, retained: bool = False, by: SensorIntake | None = None
 ) -> SensorEvent:
-    return (by or intake()).accept(
-        sensor_id, payload, retained=retained, received_ns=NOW_NS, utc_offset_ns=UTC_OFFSET_NS
-    )
+    arrival = Arrival(TOPICS.sensor(sensor_id), payload, retained, NOW_NS, UTC_OFFSET_NS)
+    (event,) = (by or intake()).accept(arrival)
+    return event
 
 
 def test_a_normal_reading() -> None:
