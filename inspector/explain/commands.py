@@ -9,11 +9,15 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from inspector.explain.plan_commands import add_command, plan_command
 from inspector.explain.pull import partial_path, pull
-from inspector.explain.weights import cache_folder, is_verified, known, model_path
+from inspector.explain.weights import added_models, cache_folder, is_verified, known, model_path
 from inspector.explain.weights_table import TABLE, Weights
 
 app = typer.Typer(no_args_is_help=True, help="Language models for explanations.")
+
+app.command("plan")(plan_command)
+app.command("add")(add_command)
 
 _STOPPED = 130  # 128 + SIGINT, as shells have it
 
@@ -114,6 +118,8 @@ def list_command() -> None:
             f"{weights.title} ({weights.licence})",
             weights.use,
         )
+    for name, path in added_models(cache).items():
+        table.add_row(name, "ready", f"{path.stat().st_size / 1e6:.0f}", "your own", "what you added it for")
     console = Console()
     console.print(table)
     console.print(f"Folder: {cache / 'models'}", soft_wrap=True, highlight=False)

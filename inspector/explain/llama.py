@@ -65,6 +65,8 @@ class LlamaEngine:
         nice: int = 10,
         context_tokens: int = 2048,
         max_tokens: int = 160,
+        gpu_layers: int = 0,
+        mmproj: Path | None = None,
     ) -> None:
         self._weights = weights
         self._model_sha256 = model_sha256
@@ -73,6 +75,8 @@ class LlamaEngine:
         self._nice = nice
         self._context_tokens = context_tokens
         self._max_tokens = max_tokens
+        self._gpu_layers = gpu_layers
+        self._mmproj = mmproj
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._current: _Request | None = None
         self._one_caller = threading.Lock()
@@ -108,7 +112,7 @@ class LlamaEngine:
         """Return the probabilities over what the grammar allows. See `Engine.choose`."""
         allowed = " | ".join(json.dumps(choice) for choice in choices)
         body = {
-            **_messages(prompt),
+            **_messages(prompt, sees=self._mmproj is not None),
             "grammar": f"root ::= {allowed}",
             "max_tokens": 1,
             "temperature": 1.0,
@@ -164,7 +168,7 @@ class LlamaEngine:
         # leaves it free, and a small model spends its tokens on line ends.
         compact = {**schema, "x-guidance": {"whitespace_flexible": False}}
         return {
-            **_messages(prompt),
+            **_messages(prompt, sees=self._mmproj is not None),
             "grammar": f"%llguidance {{}}\nstart: %json {json.dumps(compact)}",
             "max_tokens": self._max_tokens,
             "temperature": 0,
@@ -193,6 +197,10 @@ class LlamaEngine:
         params.no_extra_bufts = True  # repacked weights cost 0.6 GB more, measured with 1.5 B
         params.n_ctx = self._context_tokens
         params.n_parallel = 1
+        params.n_gpu_layers = self._gpu_layers
+        if self._mmproj is not None:
+            params.mmproj.path = str(self._mmproj)
+            params.mmproj_use_gpu = self._gpu_layers > 0
         params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.cpuparams.n_threads = self._threads
         params.cpuparams_batch.n_threads = self._threads
@@ -244,9 +252,9 @@ class LlamaEngine:
         request.done.set()
 
 
-def _messages(prompt: Prompt) -> dict[str, Any]:
+def _messages(prompt: Prompt, *, sees: bool) -> dict[str, Any]:
     return {
-        "messages": [message(turn, images=True) for turn in prompt],
+        "messages": [message(turn, images=sees) for turn in prompt],
         "cache_prompt": True,
         "stream": True,
         "return_progress": True,  # a callback after each batch of the prompt

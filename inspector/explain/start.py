@@ -9,7 +9,9 @@ from inspector.errors import ConfigError, ModelError
 from inspector.explain.engine import Engine
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
+from inspector.explain.gguf_header import read_header
 from inspector.explain.knowledge_load import load_knowledge
+from inspector.explain.memory_plan import MIB, plan, shape_of
 from inspector.explain.opinion_file import load_fit
 from inspector.explain.recall import Recall
 from inspector.explain.second_opinion import SecondOpinion
@@ -80,6 +82,8 @@ def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
     # Imported here, because its library is 100 MB that a cell without a language model never needs.
     from inspector.explain.llama import LlamaEngine  # noqa: PLC0415
 
+    if config.memory_mib is not None:
+        _assert_that_it_fits(model.path, config, config.memory_mib)
     return LlamaEngine(
         model.path,
         model.sha256,
@@ -88,4 +92,18 @@ def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
         nice=config.nice,
         context_tokens=config.context_tokens,
         max_tokens=config.max_tokens,
+        gpu_layers=config.gpu_layers,
+        mmproj=config.mmproj,
     )
+
+
+def _assert_that_it_fits(path: Path, config: ExplainerConfig, cap_mib: int) -> None:
+    """llama.cpp ends the process when an allocation fails; better not to begin."""
+    shape = shape_of(read_header(path))
+    # What is mapped is no allocation; with repacking off, the rest is.
+    needed = plan(shape, config.context_tokens, 0).ram_bytes - shape.weights_bytes
+    if needed > cap_mib * MIB:
+        raise ModelError(
+            f"{path.name} needs {needed // MIB} MiB beside its weights, explainer.memory_mib is {cap_mib}; "
+            "raise it or take a smaller context_tokens"
+        )

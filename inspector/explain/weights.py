@@ -62,16 +62,25 @@ def is_path(name_or_path: str) -> bool:
     return name_or_path.endswith(".gguf") or os.sep in name_or_path
 
 
-def resolve(name_or_path: str, cache: Path | None = None, table: Mapping[str, Weights] = TABLE) -> LocalModel:
-    """Return the model's file and hash. Never fetches anything.
+def resolve(
+    name_or_path: str,
+    cache: Path | None = None,
+    table: Mapping[str, Weights] = TABLE,
+    *,
+    hashed: bool = True,
+) -> LocalModel:
+    """Return the model's file and hash. Never fetches anything. Not `hashed`, a file's hash is "".
 
     Raises ConfigError for an unknown name or a file that is not GGUF, ModelError when a known
     model is not on this machine or is no longer what it was.
     """
     if is_path(name_or_path):
-        return _own_file(Path(name_or_path).expanduser())
+        return _own_file(Path(name_or_path).expanduser(), hashed)
+    folder = cache_folder() if cache is None else cache
+    if name_or_path not in table and (added := _added(name_or_path, folder)) is not None:
+        return added
     weights = known(name_or_path, table)
-    path = model_path(weights, cache_folder() if cache is None else cache)
+    path = model_path(weights, folder)
     pull = f"run `inspector models pull {weights.name}`"
     if not path.exists():
         raise ModelError(f"the model {weights.name} is not on this machine; {pull}")
@@ -131,7 +140,23 @@ def _stamp_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _own_file(path: Path) -> LocalModel:
+def added_models(cache: Path, table: Mapping[str, Weights] = TABLE) -> dict[str, Path]:
+    """Return the models that `inspector models add` has put here, by name."""
+    found = {path.stem: path for path in sorted((cache / "models").glob("*.gguf"))}
+    return {name: path for name, path in found.items() if name not in table and read_stamp(path)}
+
+
+def _added(name: str, cache: Path) -> LocalModel | None:
+    path = added_models(cache, {}).get(name)
+    stamp = read_stamp(path) if path is not None else None
+    if path is None or stamp is None:
+        return None
+    if stamp != _stamp_of(path, stamp):
+        raise ModelError(f"{path} has changed since it was added; run `inspector models add` again")
+    return LocalModel(path=path, sha256=stamp.sha256)
+
+
+def _own_file(path: Path, hashed: bool) -> LocalModel:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))
@@ -139,4 +164,4 @@ def _own_file(path: Path) -> LocalModel:
         raise ConfigError(f"the model {path} cannot be read: {error.strerror}") from error
     if magic != _GGUF_MAGIC:
         raise ConfigError(f"{path} is not a GGUF file")
-    return LocalModel(path=path, sha256=sha256_of(path))
+    return LocalModel(path=path, sha256=sha256_of(path) if hashed else "")

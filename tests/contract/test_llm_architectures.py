@@ -1,0 +1,71 @@
+"""The architecture of the 9 B models that sites bring, tiny and random: it loads, answers and fits."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tiny_gguf import HEAD_DIM, KV_HEADS, LAYERS, write_glm4
+
+from inspector.clock import NS_PER_S, SystemClock
+from inspector.config import ExplainerConfig
+from inspector.errors import ModelError
+from inspector.explain.gguf_header import read_header
+from inspector.explain.memory_plan import plan, shape_of
+from inspector.explain.plan_commands import add
+from inspector.explain.prompt import Turn
+from inspector.explain.start import open_engine
+from inspector.explain.weights import resolve
+
+CLOCK = SystemClock()
+SCHEMA = {
+    "type": "object",
+    "properties": {"cause": {"enum": [1, 2]}},
+    "required": ["cause"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def glm4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_glm4(tmp_path_factory.mktemp("glm4") / "tiny.gguf")
+
+
+def test_it_answers_in_the_schema_with_8192_tokens(glm4: Path) -> None:
+    engine = open_engine(ExplainerConfig(model=str(glm4), context_tokens=8192, nice=0), CLOCK)
+    try:
+        asked = (Turn("system", "Facts."), Turn("user", "Cause 1 or 2?"))
+        deadline_ns = CLOCK.now_ns() + 60 * NS_PER_S
+        assert json.loads(engine.complete(asked, SCHEMA, deadline_ns))["cause"] in (1, 2)
+        assert engine.usage.written > 0
+        shares = engine.choose(asked, ("a", "b"), deadline_ns)
+        assert sum(shares) == pytest.approx(1.0)
+    finally:
+        engine.close()
+
+
+def test_the_header_is_what_was_written(glm4: Path) -> None:
+    header = read_header(glm4)
+    shape = shape_of(header)
+    assert header.architecture == "glm4"
+    assert (shape.layers, shape.kv_heads, shape.head_dim) == (LAYERS, KV_HEADS, HEAD_DIM)
+    assert shape.vocabulary == 262
+    assert shape.weights_bytes == pytest.approx(os.path.getsize(glm4), rel=0.05)
+    made = plan(shape, 8192, ram_bytes=1 << 30)
+    assert made.cache_bytes == 2 * 2 * LAYERS * KV_HEADS * HEAD_DIM * 8192
+    assert made.fits
+
+
+def test_a_file_of_ones_own_is_known_by_its_name(glm4: Path, tmp_path: Path) -> None:
+    path, sha256 = add(glm4, "glm-4-9b", tmp_path)
+    found = resolve("glm-4-9b", tmp_path)
+    assert (found.path, found.sha256) == (path, sha256)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ModelError, match="changed since it was added"):
+        resolve("glm-4-9b", tmp_path)
+
+
+def test_a_model_that_does_not_fit_its_cap_is_not_begun(glm4: Path) -> None:
+    config = ExplainerConfig(model=str(glm4), context_tokens=8192, memory_mib=64)
+    with pytest.raises(ModelError, match="memory_mib is 64"):
+        open_engine(config, CLOCK)
