@@ -208,6 +208,7 @@ class DecisionConfig(Config):
     failsafe: Failsafe = Failsafe.HOLD
     weight_vision: float = Field(default=0.6, gt=0.0, le=1.0)
     weight_second: float = Field(default=0.4, gt=0.0, le=1.0)
+    fusion: Path | None = None  # a file that `inspector calibrate` wrote; relative to the site file
     opinion_budget_ms: int = Field(default=800, ge=1)  # ask for one only when this much time is left
 
     @model_validator(mode="after")
@@ -217,10 +218,38 @@ class DecisionConfig(Config):
         return self
 
 
+class ContextTerm(Config):
+    """How one circumstance moves a modality: its weight, and its log-odds, for each `scale` off `centre`."""
+
+    name: Literal["dim", "glare", "focus", "drift", "confidence", "health"]
+    centre: float
+    scale: float = Field(gt=0.0)
+    weight: float = 0.0
+    offset: float = 0.0
+
+
+class ModalityFusion(Config):
+    """A modality's weight and offset (log-odds) in normal circumstances, and what moves them."""
+
+    weight: float = Field(ge=0.0)
+    offset: float = 0.0
+    terms: tuple[ContextTerm, ...] = ()
+
+
+class FusionWeights(Config):
+    """What `inspector calibrate` writes. `examples` is how many labelled parts it rests on."""
+
+    examples: int = Field(ge=0)
+    vision: ModalityFusion
+    sensors: ModalityFusion
+    opinion: ModalityFusion
+
+
 class ArbiterSetup(Config):
     """All that a verdict depends on besides the evidence. Recorded with a session, for its replay."""
 
     decision: DecisionConfig
+    fusion: FusionWeights | None = None  # None: fixed weights
     cameras: tuple[str, ...]
     expected_sensors: tuple[str, ...]
     config_sha256: str

@@ -17,7 +17,9 @@ from inspector.decide.parts import NS_PER_MS, Part, Parts
 from inspector.decide.rules import Judgement, emergency, emergency_judgement, judge, missing_evidence
 from inspector.decide.states import PartState, Why, after
 from inspector.decide.verdicts import Times, make_record
+from inspector.fusion.context import Drift
 from inspector.fusion.matching import Matcher
+from inspector.fusion.pool import VISION, modalities
 from inspector.fusion.readings import Readings
 from inspector.types import (
     Command,
@@ -55,6 +57,7 @@ class Arbiter:
             numbered=setup.cameras[0] if self._policy.trigger == "frame" else "",
         )
         self._readings = Readings()
+        self._drift = Drift()
         self._outages = Outages()
         self._seq = 0
         self._resumed_ns: int | None = None
@@ -139,7 +142,7 @@ class Arbiter:
             return [self._judged(part, Why.LATCHED_TRIGGER, self._evidence(part), judgement, entry)]
         if entry.now_ns >= part.due_ns:
             evidence = self._evidence(part)
-            judgement = judge(evidence, self._policy)
+            judgement = self._judge(evidence)
             return [self._judged(part, Why.LATE_TRIGGER, evidence, judgement, entry)]
         part.state = after(part.state, Why.TRIGGER)
         return []
@@ -169,7 +172,7 @@ class Arbiter:
         if not (due or self._all_arrived(part)):
             return []
         evidence = self._evidence(part)
-        judgement = judge(evidence, self._policy)
+        judgement = self._judge(evidence)
         why = Why.DUE if due else self._why(part, evidence, judgement, entry.now_ns)
         if why is not None:
             state = after(part.state, why)
@@ -196,6 +199,9 @@ class Arbiter:
         if now_ns >= evidence.window_end_ns:
             return Why.WINDOW_CLOSED
         return Why.DOUBT if part.state is PartState.OPEN else None
+
+    def _judge(self, evidence: PartEvidence) -> Judgement:
+        return judge(evidence, self._policy, self._setup.fusion, self._drift.log_odds)
 
     def _all_arrived(self, part: Part) -> bool:
         """Whether nothing that could still change a confident verdict is on its way."""
@@ -227,6 +233,9 @@ class Arbiter:
         part.state = after(part.state, why)
         if judgement.decision is not Decision.EMERGENCY_BRAKE:
             judgement = self._explained(judgement, evidence, part, entry.now_ns)
+        p_vision = modalities(evidence).get(VISION) if self._setup.fusion is not None else None
+        if p_vision is not None:
+            self._drift.see(p_vision)
         self._parts.close(part.trigger.part_id)
         self._matcher.closed(part.trigger.part_id)
         return self._say(evidence, judgement, entry, part)

@@ -8,7 +8,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from inspector.config import ArbiterSetup, DecisionConfig
+from inspector.config import ArbiterSetup, DecisionConfig, FusionWeights
+from inspector.fusion.context import fuse
 from inspector.fusion.pool import OPINION, SENSORS, VISION, modalities, pool
 from inspector.types import Action, Decision, PartEvidence, ReasonCode, ResultStatus, SensorEvent
 
@@ -80,10 +81,18 @@ def emergency(event: SensorEvent, policy: DecisionConfig) -> bool:
     return event.urgency > policy.emergency_urgency
 
 
-def judge(evidence: PartEvidence, policy: DecisionConfig) -> Judgement:
-    """Decide a part on what is known of it now. `evidence.missing` must be filled in."""
+def judge(
+    evidence: PartEvidence, policy: DecisionConfig, weights: FusionWeights | None = None, drift: float = 0.0
+) -> Judgement:
+    """Decide a part on what is known of it now. `evidence.missing` must be filled in.
+
+    With `weights` the modalities are fused by what the circumstances make of them, `drift` among these.
+    """
     present = modalities(evidence)
-    fused = pool(present, base_weights(policy))
+    if weights is None:
+        fused = pool(present, base_weights(policy))
+    else:
+        fused = fuse(evidence, weights, drift)
     cause = likely_cause(evidence, present)
     p_defect = fused.p_defect
     confidence = max(p_defect, 1.0 - p_defect) if p_defect is not None else 0.0

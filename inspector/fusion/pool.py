@@ -59,10 +59,11 @@ def pool(present: Mapping[str, float], weights: Mapping[str, float]) -> Fused:
     if strongest <= 0.0:
         return Fused(None, {})
     used = {name: weights[name] / strongest for name in sorted(present)}
-    log_odds = sum(used[name] * _logit(present[name]) for name in used)
+    log_odds = sum(used[name] * logit(present[name]) for name in used)
     return Fused(1.0 / (1.0 + math.exp(-log_odds)), used)
 
 
-def _logit(probability: float) -> float:
+def logit(probability: float) -> float:
+    """Log-odds, held within those of 1 in 10,000."""
     clamped = min(max(probability, _CERTAIN), 1.0 - _CERTAIN)
     return math.log(clamped / (1.0 - clamped))

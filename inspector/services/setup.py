@@ -1,21 +1,28 @@
 """What a verdict depends on besides the evidence, from the site and its model: one place for it."""
 
-from inspector.config import ArbiterSetup, Site
+from inspector.config import ArbiterSetup, FusionWeights, Site
 from inspector.config_load import model_folder
 from inspector.detect.manifest import load_manifest
+from inspector.services.weights_file import read_weights
 
 
 def arbiter_setup(site: Site) -> ArbiterSetup:
     """Collect the arbiter's setup.
 
     Raises:
-        ConfigError: the model is missing.
+        ConfigError: the model is missing, or the file of fitted weights is missing or wrong.
         ModelError: its manifest is wrong.
     """
     return ArbiterSetup(
         decision=site.site.decision,
+        fusion=_fusion(site),
         cameras=tuple(camera.id for camera in site.cameras),
         expected_sensors=tuple(sensor.id for sensor in site.site.sensors if sensor.expected),
         config_sha256=site.config_sha256,
         model_sha256=load_manifest(model_folder(site)).onnx.sha256,
     )
+
+
+def _fusion(site: Site) -> FusionWeights | None:
+    path = site.site.decision.fusion
+    return None if path is None else read_weights(site.root / path)
