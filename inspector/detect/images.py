@@ -12,6 +12,12 @@ from inspector.detect.manifest import InputLayout
 from inspector.errors import ConfigError
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+SMALLEST_PX: Final = 32
+LARGEST_PIXELS: Final = 120_000_000
+_MOST_STRETCH: Final = 1.25  # a larger difference in shape is another picture, not another crop
+_TAIL: Final = 4096  # some cameras write notes after the picture's end
+# OpenCV decodes what there is of a file that was cut off, and leaves the rest grey.
+_ENDS: Final = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -27,35 +33,72 @@ def list_images(folder: Path) -> list[Path]:
 def common_layout(paths: list[Path]) -> InputLayout:
     """The size that most images have, and Mono8 when all are grey, RGB8 else.
 
-    Raises ConfigError for an image that cannot be read.
+    Raises ConfigError for an image that cannot be taken, or whose shape is another than the others'.
     """
     sizes: Counter[tuple[int, int]] = Counter()
+    first: dict[tuple[int, int], Path] = {}
     colour = False
     for path in paths:
-        image = _read(path, cv2.IMREAD_UNCHANGED)
-        sizes[image.shape[1], image.shape[0]] += 1
+        image = _read(path)
+        size = (image.shape[1], image.shape[0])
+        sizes[size] += 1
+        first.setdefault(size, path)
         colour = colour or _is_colour(image)
     (width, height), _ = sizes.most_common(1)[0]
+    for (other_width, other_height), path in first.items():
+        stretch = (other_width * height) / (other_height * width)
+        if not 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH:
+            raise ConfigError(
+                f"{path}: {other_width} x {other_height} pixels, most are {width} x {height}; "
+                "give images of one camera and one region"
+            )
     pixel_format: Literal["Mono8", "RGB8"] = "RGB8" if colour else "Mono8"
     return InputLayout(width_px=width, height_px=height, pixel_format=pixel_format)
 
 
 def read_image(path: Path, layout: InputLayout) -> npt.NDArray[np.uint8]:
-    """The image as uint8 (height, width, channels) of `layout`; another size is scaled to it."""
+    """The image as uint8 (height, width, channels) of `layout`; another size is scaled to it.
+
+    Raises ConfigError for an image that cannot be taken.
+    """
+    image = _read(path)
     mono = layout.pixel_format == "Mono8"
-    image = _read(path, cv2.IMREAD_GRAYSCALE if mono else cv2.IMREAD_COLOR)
-    if not mono:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if mono and image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    elif not mono:
+        code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
+        image = np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)
     size = (layout.width_px, layout.height_px)
     if (image.shape[1], image.shape[0]) != size:
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return image.reshape(layout.height_px, layout.width_px, layout.channels)
 
 
-def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
-    image = cv2.imread(str(path), flags)
+def _read(path: Path) -> npt.NDArray[np.uint8]:
+    """uint8, (height, width) or (height, width, 3) in BGR; alpha is dropped, CMYK becomes BGR."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise ConfigError(f"{path}: the file is empty")
+    if any(data.startswith(head) and end not in data[-_TAIL:] for head, end in _ENDS):
+        raise ConfigError(f"{path}: the file is cut off; copy it again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:  # over OpenCV's own limit of pixels
+        raise ConfigError(f"{path}: cannot be decoded ({error.err or 'too large'})") from error
     if image is None:
         raise ConfigError(f"{path}: cannot be read as an image")
+    height, width = image.shape[:2]
+    if image.dtype != np.uint8:
+        raise ConfigError(
+            f"{path}: {image.dtype.itemsize * 8} bits a channel; give 8-bit images, as the camera sends them"
+        )
+    if min(width, height) < SMALLEST_PX:
+        raise ConfigError(f"{path}: {width} x {height} pixels; the shorter side takes at least {SMALLEST_PX}")
+    if width * height > LARGEST_PIXELS:
+        raise ConfigError(f"{path}: {width} x {height} pixels; at most {LARGEST_PIXELS // 10**6} million")
     return np.asarray(image, dtype=np.uint8)
 
 

@@ -1,0 +1,96 @@
+"""Images as people have them: what is taken, and the one line that says why another is not."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.detect.images import common_layout, list_images, read_image
+from inspector.detect.manifest import InputLayout
+from inspector.errors import ConfigError
+
+LAYOUT = InputLayout(width_px=64, height_px=48, pixel_format="Mono8")
+
+
+def _image(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def _save(path: Path, image: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "reason"),
+    [
+        ("deep.png", _image(48, 64, dtype=np.uint16), "16 bits a channel; give 8-bit"),
+        ("deep.tif", _image(48, 64, 3, dtype=np.uint16), "16 bits a channel; give 8-bit"),
+        ("tiny.png", _image(8, 64), "64 x 8 pixels; the shorter side takes at least 32"),
+    ],
+)
+def test_what_cannot_be_taken_is_named(tmp_path: Path, name: str, image: np.ndarray, reason: str) -> None:
+    path = _save(tmp_path / name, image)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        read_image(path, LAYOUT)
+    assert str(path) in str(caught.value)
+    with pytest.raises(ConfigError, match=reason):
+        common_layout([path])
+
+
+def test_an_empty_file_and_one_that_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with pytest.raises(ConfigError, match="the file is empty"):
+        read_image(tmp_path / "empty.png", LAYOUT)
+    with pytest.raises(ConfigError, match="cannot be read as an image"):
+        read_image(tmp_path / "text.jpg", LAYOUT)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_file_that_was_cut_off_is_not_half_an_image(tmp_path: Path, suffix: str) -> None:
+    whole = _save(tmp_path / f"whole{suffix}", _image(480, 640)).read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="cut off"):
+        read_image(cut, LAYOUT)
+
+
+def test_a_header_that_promises_too_many_pixels(tmp_path: Path) -> None:
+    data = bytearray(_save(tmp_path / "huge.png", _image(48, 64)).read_bytes())
+    data[16:24] = (200_000).to_bytes(4, "big") * 2
+    (tmp_path / "huge.png").write_bytes(data)
+    with pytest.raises(ConfigError, match=r"huge\.png: cannot be"):
+        read_image(tmp_path / "huge.png", LAYOUT)
+
+
+def test_alpha_is_dropped_and_grey_in_three_channels_is_grey(tmp_path: Path) -> None:
+    grey = _image(48, 64)
+    alpha = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    path = _save(tmp_path / "alpha.png", alpha)
+    assert common_layout([path]) == LAYOUT
+    np.testing.assert_array_equal(read_image(path, LAYOUT)[..., 0], grey)
+
+
+def test_colour_is_rgb(tmp_path: Path) -> None:
+    path = _save(tmp_path / "red.png", np.full((48, 64, 3), (0, 0, 200), np.uint8))
+    layout = common_layout([path])
+    assert layout.pixel_format == "RGB8"
+    assert read_image(path, layout)[0, 0].tolist() == [200, 0, 0]
+
+
+def test_a_picture_of_something_else_is_refused_a_slightly_other_crop_is_scaled(tmp_path: Path) -> None:
+    usual = [_save(tmp_path / f"{n}.png", _image(100, 200)) for n in range(3)]
+    near = _save(tmp_path / "near.png", _image(104, 200))
+    assert common_layout([*usual, near]).height_px == 100
+    assert read_image(near, common_layout(usual)).shape == (100, 200, 1)
+    with pytest.raises(ConfigError, match="most are 200 x 100"):
+        common_layout([*usual, _save(tmp_path / "other.png", _image(200, 100))])
+
+
+def test_no_folder_and_no_images(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        list_images(tmp_path / "gone")
+    with pytest.raises(ConfigError, match="no images in it"):
+        list_images(tmp_path)
