@@ -5,7 +5,6 @@ templates, metadata) is skipped when reading, as protobuf does with unknown fiel
 """
 
 import math
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -190,4 +189,4 @@ def _stored(datatype: DataType, value: Value) -> tuple[str, Value]:
         return "string_value", str(value)
     if datatype in (DataType.INT64, DataType.UINT64):
         return "long_value", int(value) & 0xFFFF_FFFF_FFFF_FFFF
-    return "int_value", struct.unpack("<I", struct.pack("<q", int(value))[:4])[0]
+    return "int_value", int(value) & 0xFFFF_FFFF
