@@ -1,4 +1,4 @@
-"""Labels are read or refused in one line; crops and targets keep boxes in place; mAP counts right."""
+"""Labels are read or refused in one line; crops and targets keep boxes in place."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.detect.candidates import Candidates
-from inspector.detect.training.average_precision import mean_average_precision
 from inspector.detect.training.coco import read_coco
-from inspector.detect.training.targets import Boxes, crop, targets
+from inspector.detect.training.targets import crop, targets
 from inspector.errors import ConfigError
 
 
@@ -118,30 +116,3 @@ def test_a_box_that_is_cut_counts_neither_way() -> None:
     wanted = targets(none, np.array([[0, 0, 0, 16, 16]], dtype=np.float32), 64, 64)
     assert (wanted.labels[:2, :2] == -2).all()
     assert (wanted.labels[2:] == -1).all()
-
-
-def found(*rows: tuple[int, float, float]) -> Candidates:
-    """Boxes 10 x 10 at (x, 0): label, score, x."""
-    boxes = np.array([[x, 0, x + 10, 10] for _, _, x in rows], dtype=np.float32).reshape(-1, 4)
-    return Candidates(
-        np.array([row[0] for row in rows], dtype=np.int64),
-        np.array([row[1] for row in rows], dtype=np.float32),
-        boxes,
-    )
-
-
-def truth(*rows: tuple[int, float]) -> Boxes:
-    return np.array([[label, x, 0, x + 10, 10] for label, x in rows], dtype=np.float32).reshape(-1, 5)
-
-
-def test_mean_average_precision_of_known_cases() -> None:
-    assert mean_average_precision([found((0, 0.9, 1))], [truth((0, 0))], 1) == 1.0
-    assert mean_average_precision([found((0, 0.9, 6))], [truth((0, 0))], 1) == 0.0
-    assert mean_average_precision([found((1, 0.9, 0))], [truth((0, 0))], 2) == 0.0
-    twice = found((0, 0.9, 0), (0, 0.8, 1))  # the second finds nothing new, and costs nothing after the last
-    assert mean_average_precision([twice], [truth((0, 0))], 1) == 1.0
-    wrong_first = found((0, 0.9, 50), (0, 0.8, 0))
-    assert mean_average_precision([wrong_first], [truth((0, 0))], 1) == 0.5
-    half = mean_average_precision([found((0, 0.9, 0)), found()], [truth((0, 0)), truth((0, 0))], 1)
-    assert half == 0.5
-    assert np.isnan(mean_average_precision([found()], [truth()], 1))

@@ -12,9 +12,11 @@ import cv2
 import msgspec
 import numpy as np
 
+from inspector.detect.box_figures import BoxPx, ImageBoxes, mean_average_precision
+from inspector.detect.candidates import Candidates
 from inspector.detect.cpu_run import CpuRun
 from inspector.detect.decode import found_boxes
-from inspector.detect.graph import GraphBuilder, finish, network_input
+from inspector.detect.graph import F32, GraphBuilder, finish, network_input
 from inspector.detect.images import common_layout, read_image
 from inspector.detect.manifest import (
     UNCALIBRATED,
@@ -26,7 +28,6 @@ from inspector.detect.manifest import (
     file_sha256,
 )
 from inspector.detect.model_folder import ONNX_NAME, write_model
-from inspector.detect.training.average_precision import mean_average_precision
 from inspector.detect.training.box_graph import DISTANCES, SCORES, build, with_weights
 from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
 from inspector.detect.training.fit import FitOptions, fit
@@ -113,14 +114,18 @@ def measure(
     run = CpuRun(model, manifest.name, threads=threads)
     head = manifest.head
     assert head is not None
-    found, wanted = [], []
+    scored = []
     for done, image in enumerate(images):
         progress("Measuring", done, len(images))
         outputs = run(read_labelled(image, manifest.input)[None])
-        found.append(found_boxes(outputs, head, manifest.input, head.lowest_score))
-        wanted.append(_boxes(image, manifest.input.width_px, manifest.input.height_px))
+        scored.append(
+            ImageBoxes(
+                _named(_boxes(image, manifest.input.width_px, manifest.input.height_px), labelled.labels),
+                _scored(found_boxes(outputs, head, manifest.input, head.lowest_score), labelled.labels),
+            )
+        )
     progress("Measuring", len(images), len(images))
-    value = mean_average_precision(found, wanted, len(labelled.labels))
+    value = mean_average_precision(scored)
     return {"held_out_images": float(len(images)), "held_out_map50": round(value, 4)}
 
 
@@ -166,6 +171,20 @@ def _boxes(image: LabelledImage, width: int, height: int) -> Boxes:
     scale = np.array([width / image.width_px, height / image.height_px] * 2)
     rows = [[item.label, *(np.array(item.box) * scale)] for item in image.boxes]
     return np.array(rows, dtype=np.float32).reshape(-1, 5)
+
+
+def _named(boxes: Boxes, labels: Sequence[str]) -> list[tuple[str, BoxPx]]:
+    return [(labels[int(row[0])], _corners(row[1:])) for row in boxes]
+
+
+def _scored(found: Candidates, labels: Sequence[str]) -> list[tuple[str, float, BoxPx]]:
+    rows = zip(found.labels, found.scores, found.boxes, strict=True)
+    return [(labels[int(label)], float(score), _corners(box)) for label, score, box in rows]
+
+
+def _corners(box: F32) -> BoxPx:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return x0, y0, x1, y1
 
 
 def _read_all(
