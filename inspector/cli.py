@@ -15,7 +15,8 @@ from inspector.explain.eval_commands import app as explain_app
 from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
-from inspector.store.commands import replay, sessions
+from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
+from inspector.store.commands import sessions
 
 app = typer.Typer(
     name="inspector",
@@ -32,7 +33,8 @@ app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
-app.command()(replay)
+app.command(epilog=REPLAY_EPILOG)(replay)
+app.command(epilog=COMPARE_EPILOG)(compare)
 app.command()(sessions)
 # Here and not in the camera package, which does not know the store.
 camera_app.command("record", epilog="Example: inspector camera record camera_configs/demo.yaml -n 100")(

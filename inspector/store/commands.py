@@ -1,9 +1,10 @@
-"""The commands `inspector sessions` and `inspector replay`: print, and return the exit status.
+"""What `inspector sessions` and `inspector replay` do: print, and return the exit status.
 
 Status 0 is success, 1 a replay that differs, 2 a wrong argument.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from inspector.clock import NS_PER_S
 from inspector.config import ArbiterSetup
 from inspector.decide.arbiter import Arbiter
 from inspector.errors import ConfigError, DataError
+from inspector.store.decide_again import WakingDecider
 from inspector.store.listing import SessionLine, list_sessions
 from inspector.store.reader import SessionReader
 from inspector.store.replay import Decider, DeciderFactory, Difference, ReplayReport, replay_session
@@ -40,36 +43,39 @@ def sessions(
     raise typer.Exit(sessions_command(directory, as_json=as_json))
 
 
-def replay(
-    session: Annotated[Path, typer.Argument(help="Folder of one session.")],
-    as_json: AsJson = False,
-) -> None:
-    """Decide a recorded session again and compare every verdict with the recorded one, bit for bit.
-
-    Exit status: 0 all are equal, 1 some differ, 2 this is no session or it cannot be replayed.
-
-    Example: inspector replay sessions/2026-11-22T15-03-35Z
-    """
-    raise typer.Exit(replay_command(session, arbiter, as_json=as_json))
-
-
 class _ArbiterDecider:
     """The arbiter of this version, as a replay wants it."""
 
     def __init__(self, setup: ArbiterSetup) -> None:
         self._arbiter = Arbiter(setup)
 
+    @property
+    def next_wakeup_ns(self) -> int | None:
+        return self._arbiter.next_wakeup_ns
+
+    def decide(self, entry: JournalEntry) -> tuple[VerdictRecord, ...]:
+        return tuple(o for o in self._arbiter.step(entry) if isinstance(o, VerdictRecord))
+
     def step(self, entry: JournalEntry) -> tuple[Verdict, ...]:
-        outputs = self._arbiter.step(entry)
-        return tuple(o.verdict for o in outputs if isinstance(o, VerdictRecord))
+        return tuple(record.verdict for record in self.decide(entry))
+
+
+def arbiter_of(setup: ArbiterSetup) -> WakingDecider:
+    """Make an arbiter of this version with this setup."""
+    return _ArbiterDecider(setup)
 
 
 def arbiter(setup: dict[str, Any], epoch: str) -> Decider:
     """Make the arbiter as it was set up in the recorded run. Raises DataError."""
     del epoch  # it reaches the verdicts through the journal entries
+    return _ArbiterDecider(recorded_setup(setup))
+
+
+def recorded_setup(setup: dict[str, Any]) -> ArbiterSetup:
+    """Read the arbiter's setup of a session. Raises DataError if it is not one of this version."""
     try:
         # Through JSON, because strict validation of JSON takes lists for tuples.
-        return _ArbiterDecider(ArbiterSetup.model_validate_json(json.dumps(setup)))
+        return ArbiterSetup.model_validate_json(json.dumps(setup))
     except ValidationError as exc:
         first = exc.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -94,11 +100,16 @@ def sessions_command(directory: Path, *, as_json: bool = False) -> int:
     return OK
 
 
-def replay_command(session: Path, make_decider: DeciderFactory, *, as_json: bool = False) -> int:
-    """Replay one session and compare. Returns the exit status: 0 only if every verdict is equal."""
+def replay_command(
+    session: Path, make_decider: DeciderFactory, *, speed: float | None = None, as_json: bool = False
+) -> int:
+    """Replay one session and compare. Returns the exit status: 0 only if every verdict is equal.
+
+    `speed` 1.0 takes as long as the recording did; None is as fast as it goes.
+    """
     try:
         reader = SessionReader(session)
-        report = _replay_with_bar(reader, make_decider)
+        report = _replay_with_bar(reader, make_decider, None if speed is None else Pace(speed))
     except (ConfigError, DataError) as exc:
         return _usage_error(exc)
     for warning in reader.warnings:
@@ -113,11 +124,25 @@ def replay_command(session: Path, make_decider: DeciderFactory, *, as_json: bool
     return OK if report.exact else DIFFERENT
 
 
-def _replay_with_bar(reader: SessionReader, make_decider: DeciderFactory) -> ReplayReport:
+class Pace:
+    """Waits so that the recording's time passes `speed` times as fast as it did."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._first: tuple[int, int] | None = None
+
+    def __call__(self, recorded_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        self._first = self._first or (recorded_ns, now_ns)
+        due_ns = self._first[1] + (recorded_ns - self._first[0]) / self._speed
+        time.sleep(max(0.0, (due_ns - now_ns) / NS_PER_S))
+
+
+def _replay_with_bar(reader: SessionReader, make_decider: DeciderFactory, pace: Pace | None) -> ReplayReport:
     columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task("replay", total=reader.message_bytes)
-        return replay_session(reader, make_decider, lambda done: bar.update(task, completed=done))
+        return replay_session(reader, make_decider, lambda done: bar.update(task, completed=done), pace)
 
 
 def _stderr() -> Console:

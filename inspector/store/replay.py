@@ -104,8 +104,12 @@ def replay_session(
     reader: SessionReader,
     make_decider: DeciderFactory,
     progress: Callable[[int], None] | None = None,
+    pace: Callable[[int], None] | None = None,
 ) -> ReplayReport:
     """Replay a session. `progress` is called with bytes read, of `reader.message_bytes`.
+
+    `pace` is called with the time of each input (CLOCK_MONOTONIC of then) before it is taken; it
+    may wait, which changes nothing: the arbiter's time is that of the recording.
 
     Raises DataError if the session has no journal or holds messages of another version.
     """
@@ -113,6 +117,8 @@ def replay_session(
     wanted = (topics.JOURNAL, topics.VERDICTS)
     for _, message in reader.merged(*wanted, progress=progress):
         if isinstance(message, JournalEntry):
+            if pace is not None:
+                pace(message.now_ns)
             run.entry(message)
         else:
             run.recorded(message)

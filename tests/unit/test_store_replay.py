@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from inspector.config import ArbiterSetup, DecisionConfig
 from inspector.errors import DataError
+from inspector.services import replay_commands
 from inspector.store import commands
 from inspector.store.commands import replay_command, sessions_command
 from inspector.store.layout import RESULTS_NAME, SessionInfo, segments
@@ -275,7 +276,7 @@ def test_replay_command_json_and_the_warning_of_a_cut_session(
 
 def app() -> typer.Typer:
     it = typer.Typer()
-    it.command()(commands.replay)
+    it.command()(replay_commands.replay)
     it.command()(commands.sessions)
     return it
 
