@@ -7,7 +7,7 @@ convex. With too few examples, or no gain on parts left out, the fixed weights s
 Hastie, Tibshirani and Friedman 2009, section 4.4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,11 +56,15 @@ class Fit:
     by_fitted: tuple[float, ...]
 
 
-def in_order(parts: Sequence[tuple[PartEvidence, bool]]) -> list[Example]:
-    """Give the parts of one session, in order of time, the drift that was known at each."""
+def in_order(parts: Iterable[tuple[PartEvidence, bool | None]]) -> list[Example]:
+    """Return the labelled parts of one session with the drift that was known at each.
+
+    `parts` are all of the session, as they were judged; None is a part without a label.
+    """
     drift, examples = Drift(), []
     for evidence, defective in parts:
-        examples.append(Example(evidence, defective, drift.log_odds))
+        if defective is not None:
+            examples.append(Example(evidence, defective, drift.log_odds))
         p_vision = modalities(evidence).get(VISION)
         if p_vision is not None:
             drift.see(p_vision)
