@@ -134,7 +134,9 @@ def encode(payload: Payload) -> bytes:
     message = _PAYLOAD(timestamp=payload.timestamp_ms, seq=payload.seq)
     for metric in payload.metrics:
         out = message.metrics.add(name=metric.name, datatype=int(metric.datatype))
-        out.timestamp = payload.timestamp_ms if metric.timestamp_ms is None else metric.timestamp_ms
+        at_ms = payload.timestamp_ms if metric.timestamp_ms is None else metric.timestamp_ms
+        if at_ms is not None:
+            out.timestamp = at_ms
         if metric.alias is not None:
             out.alias = metric.alias
         if metric.value is None:
