@@ -13,6 +13,7 @@ from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
 from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
+from inspector.services.calibrate import CALIBRATE_EPILOG, calibrate
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
@@ -33,6 +34,7 @@ app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
+app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=REPLAY_EPILOG)(replay)
 app.command(epilog=COMPARE_EPILOG)(compare)
 app.command()(sessions)
