@@ -183,8 +183,10 @@ class Acquisition:
         elif settings.frame_rate_hz is not None:
             period_ns = max(period_ns, _NS_PER_S / settings.frame_rate_hz)
         due_ns = self._last_start_ns + round(period_ns)
-        # Where the link is slower than the rate, frames are left out; they do not pile up.
-        return due_ns if now_ns - due_ns < period_ns else now_ns
+        # Where the link is slower than the rate, frames are left out; they do not pile up. The sensor
+        # exposes while it reads the frame before out, as real ones do: this exposure ends now.
+        overlapped_ns = now_ns - round(settings.exposure_us * _NS_PER_US)
+        return due_ns if now_ns - due_ns < period_ns else overlapped_ns
 
     def _expose(
         self, exposure: _Exposure, frame_id: int, acquisition: int, settings: AcquisitionSettings
