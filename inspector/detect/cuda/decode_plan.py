@@ -1,0 +1,69 @@
+"""What the decoding kernel is told and what it answers, and the result that this makes. Pure."""
+
+import ctypes
+from typing import Final
+
+import numpy as np
+
+from inspector.detect.calibration import probability, score_at
+from inspector.detect.decode import HEATMAP_LIMIT, MAX_DETECTIONS, Decoded, to_heatmap
+from inspector.detect.manifest import Manifest
+from inspector.types import Detection
+
+WORK_INTS_PER_CELL: Final = 6
+
+
+class DecodeParameters(ctypes.Structure):
+    """`Decode` of kernels/decode.cu."""
+
+    _fields_ = (("rows", ctypes.c_int), ("columns", ctypes.c_int), ("limit", ctypes.c_float))
+
+
+class Region(ctypes.Structure):
+    """In cells of the score map, half-open."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("x0", "y0", "x1", "y1")),
+        ("peak", ctypes.c_float),
+    )
+
+
+class Answer(ctypes.Structure):
+    """All that leaves the device for one image: 17 KB."""
+
+    _fields_ = (
+        ("score", ctypes.c_float),
+        ("count", ctypes.c_int),
+        ("region", Region * MAX_DETECTIONS),
+        ("heat", ctypes.c_float * (HEATMAP_LIMIT * HEATMAP_LIMIT)),
+    )
+
+
+def decode_parameters(rows: int, columns: int, manifest: Manifest) -> DecodeParameters:
+    """Boxes are where the score passes the manifest's box threshold."""
+    limit = score_at(manifest.thresholds["box"], manifest.calibration)
+    return DecodeParameters(rows, columns, limit)
+
+
+def decoded_answer(answer: Answer, parameters: DecodeParameters, manifest: Manifest) -> Decoded:
+    """The same as `decode_anomaly_map` gives for the whole score map."""
+    rows, columns = parameters.rows, parameters.columns
+    width, height = manifest.input.width_px, manifest.input.height_px
+    detections = []
+    for region in answer.region[: answer.count]:
+        box = (
+            region.x0 * width // columns,
+            region.y0 * height // rows,
+            -(-region.x1 * width // columns),
+            -(-region.y1 * height // rows),
+        )
+        p_box = float(probability(region.peak, manifest.calibration))
+        detections.append(Detection(label=manifest.labels[0], score=p_box, box_px=box))
+    shape = (min(rows, HEATMAP_LIMIT), min(columns, HEATMAP_LIMIT))
+    heat = np.frombuffer(answer.heat, dtype=np.float32)[: shape[0] * shape[1]].reshape(shape)
+    return Decoded(
+        p_defect=float(probability(answer.score, manifest.calibration)),
+        anomaly_score=float(answer.score),
+        detections=tuple(detections),
+        heatmap=to_heatmap(probability(heat, manifest.calibration)),
+    )

@@ -1,0 +1,1 @@
+"""CUDA sources, read as text."""
