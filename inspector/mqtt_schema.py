@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.flat import Key, Schema
+from inspector.proto import Field, build, proto_text
 from inspector.types import Action, CommandKind, Decision, ExplanationSource, Quality, ReasonCode
 
 
@@ -67,7 +68,12 @@ COMMAND = Schema(
     "From the operator or the PLC.",
     512,
     (
-        Key("command", "string", "RESET unlatches an emergency", one_of=tuple(CommandKind)),
+        Key(
+            "command",
+            "string",
+            "RESET unlatches an emergency, START and STOP change the state",
+            one_of=tuple(CommandKind),
+        ),
         Key("source", "string", "who commands", min_length=1),
     ),
 )
@@ -163,6 +169,17 @@ HEARTBEAT = Schema(
     (Key("count", "integer", "grows by one", minimum=0), _utc()),
 )
 
+# Small controllers decode these few bytes without a JSON parser.
+HEARTBEAT_MESSAGES = {
+    "Heartbeat": (
+        Field("count", 1, "uint32"),
+        Field("utc_ns", 2, "uint64"),
+        Field("emergency_latched", 3, "bool"),
+    )
+}
+HEARTBEAT_PB_MAX_BYTES = 24
+Heartbeat = build("inspector.v1", HEARTBEAT_MESSAGES)["Heartbeat"]
+
 SCHEMAS = (
     TRIGGER,
     SENSOR,
@@ -179,8 +196,10 @@ SCHEMAS = (
 
 
 def json_schema_files() -> dict[str, str]:
-    """Return file name to text for every payload, as JSON Schema."""
-    return {f"{schema.name}.json": json.dumps(schema.json_schema(), indent=2) + "\n" for schema in SCHEMAS}
+    """Return file name to text for every payload: JSON Schema, and the heartbeat's .proto."""
+    files = {f"{schema.name}.json": json.dumps(schema.json_schema(), indent=2) + "\n" for schema in SCHEMAS}
+    about = f"BASE/heartbeat/pb, once a second, at most {HEARTBEAT_PB_MAX_BYTES} bytes. count wraps."
+    return {**files, "heartbeat.proto": proto_text("inspector.v1", about, HEARTBEAT_MESSAGES)}
 
 
 if __name__ == "__main__":

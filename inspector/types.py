@@ -159,6 +159,8 @@ class PartTrigger(Message, frozen=True, kw_only=True):
 
 class CommandKind(StrEnum):
     RESET = "RESET"  # unlatch an emergency
+    START = "START"  # Ready to ContinuousExecution
+    STOP = "STOP"  # ContinuousExecution to Ready
 
 
 class Command(Message, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ class Listener:
 
     def __init__(self, port: int, protocol: MQTTProtocolVersion = MQTTv5) -> None:
         self.heard: list[Heard] = []
+        self.short_beats: list[bytes] = []
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="plc", protocol=protocol)
         self._client.reconnect_delay_set(1, 1)
@@ -137,7 +138,9 @@ class Listener:
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         at_ns = CLOCK.now_ns()
         leaf = message.topic.removeprefix(TOPICS.base + "/")
-        if not leaf.startswith(("sensor/", "trigger", "command", "ack")):
+        if leaf == "heartbeat/pb":
+            self.short_beats.append(bytes(message.payload))
+        elif not leaf.startswith(("sensor/", "trigger", "command", "ack", "curve/")):
             values = json.loads(message.payload)
             self.heard.append(Heard(leaf, values, message.retain, at_ns))
 

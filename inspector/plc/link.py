@@ -22,6 +22,7 @@ from inspector.plc.ledger import Ledger, Left
 from inspector.plc.outbox import Kind
 from inspector.plc.outbox_file import OutboxFile
 from inspector.plc.sensor_decoder import SensorDecoder
+from inspector.plc.state import State
 from inspector.topics import MqttTopics
 from inspector.types import (
     Decision,
@@ -224,6 +225,7 @@ class PlcLink:
         Raises StoreError when the disk hangs.
         """
         self._advance()
+        self.set_state(State.HALTED, emergency_latched=self._state is not None and self._state[1])
         offline = payloads.availability_payload(available=False)
         self._dispatcher.publish_now(self._topics.availability, offline, qos=1, retain=True)
         self._connection.close(CLOSE_S)
@@ -260,6 +262,9 @@ class PlcLink:
         payload = payloads.heartbeat_payload(self._beats + 1, self._clock.utc_ns())
         if self._dispatcher.publish_now(self._topics.heartbeat, payload, qos=0, retain=False):
             self._beats += 1
+            latched = self._state is not None and self._state[1]
+            short = payloads.heartbeat_pb_payload(self._beats, self._clock.utc_ns(), latched)
+            self._dispatcher.publish_now(self._topics.heartbeat_pb, short, qos=0, retain=False)
             self._next_beat_ns = now_ns + NS_PER_S
         else:
             self._next_beat_ns = now_ns + NS_PER_S // 10  # soon after the broker is back

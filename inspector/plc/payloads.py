@@ -16,6 +16,7 @@ from inspector.mqtt_schema import (
     STATE,
     UNDELIVERED,
     VERDICT,
+    Heartbeat,
 )
 from inspector.types import Action, Explanation, Fault, Verdict
 
@@ -128,6 +129,13 @@ def availability_payload(available: bool) -> bytes:
 def heartbeat_payload(count: int, utc_ns: int) -> bytes:
     """Return one beat."""
     return _encode(HEARTBEAT, {"count": count, "utc_ns": utc_ns})
+
+
+def heartbeat_pb_payload(count: int, utc_ns: int, emergency_latched: bool) -> bytes:
+    """Return one beat as protobuf, at most 24 bytes; `count` wraps at 32 bits."""
+    beat = Heartbeat(count=count & 0xFFFF_FFFF, utc_ns=utc_ns, emergency_latched=emergency_latched)
+    payload: bytes = beat.SerializeToString()
+    return payload
 
 
 def expiry_s(valid_until_ns: int, now_ns: int) -> int:

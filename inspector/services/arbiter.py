@@ -12,6 +12,7 @@ from inspector.config import Site
 from inspector.decide.arbiter import Arbiter
 from inspector.plc.incoming import Incoming
 from inspector.plc.link import PlcLink
+from inspector.plc.state import CellState
 from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
 from inspector.services.journal import Journal
@@ -45,7 +46,6 @@ from inspector.types import (
     VerdictRecord,
 )
 
-_OPERATIONAL, _STARTING = "ContinuousExecution", "Preoperational"  # OPC 40100-1, section 8
 _LINK = "plc"  # the name under which the link reports its own faults
 _CATCH_UP_NS = 20_000_000  # between two bursts of the journal, so that the recorder keeps up
 _UP = {ServiceState.READY, ServiceState.DEGRADED}
@@ -74,7 +74,7 @@ class ArbiterService:
         self._trigger_frames = _trigger_frames(context)
         self._states = {spec.name: ServiceState.STARTING for spec in services(site)}
         self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
-        self._started = False
+        self._state = CellState()
         topics = MqttTopics(site.site.base_topic)
         curves = load_scorers(site.site.sensors, site.root)
         self._link = PlcLink(
@@ -91,6 +91,8 @@ class ArbiterService:
 
     def step(self) -> int | None:
         for event in self._incoming():
+            if isinstance(event, Command):
+                self._state.command(event)
             self._take(event)
         for result in self._results.drain():
             self._take(result)
@@ -171,11 +173,11 @@ class ArbiterService:
     # -- what others should know -----------------------------------------------------------------
 
     def _report(self) -> None:
-        self._started = self._started or all(self._states[name] in _UP for name in self._required)
-        self._link.set_state(
-            _OPERATIONAL if self._started else _STARTING,
-            emergency_latched=self._arbiter.latched_by is not None,
-        )
+        if all(self._states[name] in _UP for name in self._required):
+            self._state.services_up()
+        latched = self._arbiter.latched_by is not None
+        self._state.latched(latched)
+        self._link.set_state(self._state.now, emergency_latched=latched)
         for delivery in self._link.deliveries():
             self._deliveries.send(delivery)
         for latency_ns in self._link.ack_latencies_ns():

@@ -108,7 +108,8 @@ class Peer:
         self._client.loop_stop()
 
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        self.heard.append((message.topic, json.loads(message.payload)))
+        values = {} if message.topic == TOPICS.heartbeat_pb else json.loads(message.payload)
+        self.heard.append((message.topic, values))
 
     def _answer(self, _c: Client, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
         self.answers[mid] = reason

@@ -10,6 +10,7 @@ from paho.mqtt.client import MQTTv5, MQTTv311
 from plc_cell import CLOCK, PATIENCE_S, TOPICS, Cell, Listener, verdict, wait_until
 
 from inspector.config import BrokerConfig
+from inspector.mqtt_schema import HEARTBEAT_PB_MAX_BYTES, Heartbeat
 from inspector.plc.intake import Acknowledgement
 from inspector.types import (
     Command,
@@ -56,9 +57,11 @@ def test_what_the_line_says_arrives_decoded(cell: Cell, plc: Listener) -> None:
     plc.publish(TOPICS.trigger, {"part_id": "P000123", "seq": 123, "utc_ns": utc_ns})
     reading = {"seq": 7, "kind": "vibration", "value": 7.9, "unit": "mm/s", "utc_ns": utc_ns}
     plc.publish(TOPICS.sensor("vib1"), reading)
-    plc.publish(TOPICS.command, {"command": "RESET", "source": "hmi"})
-    cell.until(lambda: len(cell.incoming) == 3, "three messages")
-    trigger, event, command = cell.incoming
+    for kind in ("RESET", "START", "STOP"):
+        plc.publish(TOPICS.command, {"command": kind, "source": "hmi"})
+    cell.until(lambda: len(cell.incoming) == 5, "five messages")
+    trigger, event, command, *others = cell.incoming
+    assert [o.kind.value for o in others if isinstance(o, Command)] == ["START", "STOP"]
     assert isinstance(trigger, PartTrigger)
     assert trigger.part_id == "P000123"
     assert abs(trigger.trigger_ns - before_ns) < 10**9
@@ -135,6 +138,9 @@ def test_presence(config: BrokerConfig, tmp_path: Path) -> None:
         cell.until(lambda: len(late.leaves("heartbeat")) >= 2, "two beats")
     first, second = [beat["count"] for beat in late.leaves("heartbeat")][:2]
     assert second == first + 1
+    assert all(len(beat) <= HEARTBEAT_PB_MAX_BYTES for beat in late.short_beats)
+    assert Heartbeat.FromString(late.short_beats[0]).emergency_latched is True
+    assert late.leaves("state")[-1]["state"] == "Halted"
     wait_until(lambda: late.leaves("availability")[-1] == {"available": False}, "the farewell")
     late.close()
 

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from inspector.clock import NS_PER_MS, NS_PER_S
 from inspector.errors import InvariantError
-from inspector.mqtt_schema import EXPLANATION, FAULT, UNDELIVERED, VERDICT
+from inspector.mqtt_schema import (
+    EXPLANATION,
+    FAULT,
+    HEARTBEAT_PB_MAX_BYTES,
+    UNDELIVERED,
+    VERDICT,
+    Heartbeat,
+)
 from inspector.plc import payloads
 from inspector.types import (
     Action,
@@ -210,3 +217,11 @@ def test_a_fault_keeps_what_to_do_within_240_characters() -> None:
 @pytest.mark.parametrize(("left_ms", "expiry_s"), [(-5, 1), (1, 1), (1000, 1), (1001, 2)])
 def test_message_expiry_is_rounded_up_to_seconds(left_ms: int, expiry_s: int) -> None:
     assert payloads.expiry_s(10**12 + left_ms * NS_PER_MS, 10**12) == expiry_s
+
+
+@given(st.integers(0, 2**70), st.integers(0, 2**63 - 1), st.booleans())
+def test_the_short_heartbeat_has_at_most_24_bytes(count: int, utc_ns: int, latched: bool) -> None:
+    payload = payloads.heartbeat_pb_payload(count, utc_ns, latched)
+    assert len(payload) <= HEARTBEAT_PB_MAX_BYTES
+    beat = Heartbeat.FromString(payload)
+    assert (beat.count, beat.utc_ns, beat.emergency_latched) == (count % 2**32, utc_ns, latched)

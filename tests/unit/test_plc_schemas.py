@@ -131,7 +131,7 @@ def test_verdict_ends_with_ready() -> None:
 
 
 def test_schema_files_are_those_of_the_tables() -> None:
-    files = {path.name: path.read_text(encoding="ascii") for path in FILES.glob("*.json")}
+    files = {path.name: path.read_text(encoding="ascii") for path in FILES.glob("*")}
     hint = "run: python -m inspector.mqtt_schema deploy/plc/schemas"
     assert files == json_schema_files(), hint
 
