@@ -8,12 +8,13 @@ from inspector.explain.engine import DeadlineError, Engine, PreemptedError, Sche
 from inspector.explain.facts import Facts, LineContext
 from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
+from inspector.explain.phrasebook import Language, word_in
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.recall import Recall
 from inspector.explain.reuse import Reuse
 from inspector.explain.symptoms import symptoms
-from inspector.explain.template import Worded, word
+from inspector.explain.template import Worded
 from inspector.types import Explanation, ExplanationSource, VerdictRecord
 
 _SKIP_BELOW = 0.6
@@ -44,6 +45,7 @@ class Explainer:
         fault: str = "",
         recall: Recall | None = None,
         standing: str = "",
+        language: Language = "en",
     ) -> None:
         self._engine = engine
         self._context = context
@@ -53,6 +55,7 @@ class Explainer:
         self._late_in_a_row = 0
         self._fault = fault + _ONLY_TEMPLATE if fault else ""
         self._standing = standing
+        self._language = language
         self._reuse = Reuse()
         names = ("asked", "written", "refused", "late", "failed", "skipped", "reused")
         self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
@@ -87,13 +90,13 @@ class Explainer:
             written = self._write(facts, causes, started_ns, deadline_ns)
         else:
             self.counters["reused"] += 1
-        return self._explanation(record, written, word(facts, causes[0]), started_ns)
+        return self._explanation(record, written, word_in(self._language, facts, causes[0]), started_ns)
 
     def template(self, record: VerdictRecord) -> Explanation:
         """Return the template's explanation, within a millisecond or two."""
         started_ns = self._clock.now_ns()
         facts, causes = self._found(record)
-        return self._explanation(record, None, word(facts, causes[0]), started_ns)
+        return self._explanation(record, None, word_in(self._language, facts, causes[0]), started_ns)
 
     def _found(self, record: VerdictRecord) -> tuple[Facts, tuple[Cause, ...]]:
         facts = gather(record, self._context)

@@ -30,12 +30,17 @@ def start(config: ExplainerConfig, context: LineContext, clock: Clock, root: Pat
     paths are relative to `root`.
     """
     recall, standing = _recall(config, root)
-    if not has_model(config):
-        return Explainer(None, context, clock, recall=recall, standing=standing)
-    try:
-        return Explainer(open_engine(config, clock), context, clock, recall=recall, standing=standing)
-    except (ModelError, ConfigError) as error:
-        return Explainer(None, context, clock, fault=str(error), recall=recall, standing=standing)
+    # Other languages than English are the template's: the check knows no grammar of theirs.
+    engine: Engine | None = None
+    fault = ""
+    if has_model(config) and config.language == "en":
+        try:
+            engine = open_engine(config, clock)
+        except (ModelError, ConfigError) as error:
+            fault = str(error)
+    return Explainer(
+        engine, context, clock, fault=fault, recall=recall, standing=standing, language=config.language
+    )
 
 
 def start_second(
