@@ -47,7 +47,7 @@ def campaign_command(
 
     Exit status 0: nothing was lost, late, stale or twice. 1: something was, see report.md. 2: a wrong option.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     drawn = load_scenario(scenario) if scenario is not None else None
     out = out or Path(f"campaign-{seed}" if drawn is None else f"campaign-{Path(scenario or '').stem}")
     store = _Store(out, f"seed {seed}" if drawn is None else f"scenario {scenario}")

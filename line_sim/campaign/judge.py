@@ -53,6 +53,7 @@ class Record:
     escapes: int = 0
     emergencies: int = 0
     seconds: float = 0.0
+    stall_ms: float = 0.0  # the longest that the machine itself stood still
     reproduced: bool | None = None  # None: not tried
     scenario_file: str = ""  # of the shortest scenario that still fails
 

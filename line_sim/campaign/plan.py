@@ -13,7 +13,7 @@ PARTS: Final = 20
 _RATES: Final = (4.0, 6.0, 8.0)
 _MOST_FAULTS: Final = 4
 _EMERGENCIES: Final = 0.25  # share of the runs
-_SERVICES: Final = ("detector", "camera", "explainer", "recorder")
+_SERVICES: Final = ("arbiter", "detector", "camera", "explainer", "recorder")
 
 _SENSORS: Final = (
     SensorModel(id="vibration1", kind="vibration", unit="mm/s", mean=1.8, sigma=0.15, lead_ms=8),

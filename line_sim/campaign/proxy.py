@@ -35,6 +35,7 @@ class BrokerProxy:
         self._selector = selectors.DefaultSelector()
         self._other: dict[socket.socket, socket.socket] = {}
         self._waiting: list[_Chunk] = []
+        self._last_due_s: dict[socket.socket, float] = {}
         self._count = 0
         self._down = self._frozen = False
         self._delay_s = 0.0
@@ -93,7 +94,8 @@ class BrokerProxy:
                 elif key.fileobj in self._other:
                     self._read(key.fileobj)
             self._pass_on()
-        self._switch(on=False)
+        if listening:
+            self._switch(on=False)
         self._selector.close()
 
     def _switch(self, *, on: bool) -> bool:
@@ -102,11 +104,11 @@ class BrokerProxy:
             self._listener = self._listen(self.port)
             self._selector.register(self._listener, selectors.EVENT_READ)
             return True
+        self._selector.unregister(self._listener)
+        self._listener.close()
         for sock in list(self._other):
             self._break(sock)
         self._waiting.clear()
-        self._selector.unregister(self._listener)
-        self._listener.close()
         return False
 
     def _accept(self) -> None:
@@ -131,8 +133,11 @@ class BrokerProxy:
             self._break(sock)
             return
         self._count += 1
-        due_s = time.monotonic() + self._delay_s
-        heapq.heappush(self._waiting, _Chunk(due_s, self._count, self._other[sock], data))
+        target = self._other[sock]
+        # Never before what was read before it: it is a stream.
+        due_s = max(time.monotonic() + self._delay_s, self._last_due_s.get(target, 0.0))
+        self._last_due_s[target] = due_s
+        heapq.heappush(self._waiting, _Chunk(due_s, self._count, target, data))
 
     def _pass_on(self) -> None:
         while self._waiting and self._waiting[0].due_s <= time.monotonic():
@@ -150,5 +155,6 @@ class BrokerProxy:
             return
         self._other.pop(other, None)
         for each in (sock, other):
+            self._last_due_s.pop(each, None)
             self._selector.unregister(each)
             each.close()

@@ -88,7 +88,8 @@ def _table(title: str, counts: dict[str, int]) -> list[str]:
 def _failure(record: Record) -> list[str]:
     again = {None: "not tried again", True: "reproduced", False: "not reproduced"}[record.reproduced]
     where = f", `line-sim campaign --scenario {record.scenario_file}`" if record.scenario_file else ""
-    lines = [f"- run {record.number} ({again}{where}): {', '.join(record.faults) or 'no fault'}"]
+    busy = f"this machine stood still for up to {record.stall_ms:.0f} ms"
+    lines = [f"- run {record.number} ({again}{where}; {busy}): {', '.join(record.faults) or 'no fault'}"]
     lines += [f"  - {finding.kind}: {finding.text}" for finding in record.findings[:8]]
     more = len(record.findings) - 8
     return lines + ([f"  - and {more} more"] if more > 0 else [])

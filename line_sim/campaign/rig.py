@@ -21,6 +21,7 @@ from line_sim.campaign.cell import Cell
 from line_sim.campaign.cell_faults import ProcessTrouble, SmallDisk
 from line_sim.campaign.judge import Event, Finding, Record, judge_run
 from line_sim.campaign.plan import Drawn, faults_of
+from line_sim.campaign.stalls import StallWatch
 from line_sim.disturb import Action, Disturber, PlcClock, line_actions
 from line_sim.edge import Edge
 from line_sim.faults import FaultPlan
@@ -108,7 +109,9 @@ class Rig:
         begin_ns = self._clock.now_ns()
         log = _MemoryLog()
         try:
-            self._play(record, scenario, log)
+            with StallWatch() as stalls:
+                self._play(record, scenario, log)
+            record.stall_ms = round(stalls.worst_ms, 1)
             self._settle(scenario, log)
         except (DeviceError, DeliveryError) as error:
             record.findings.append(Finding("cell", str(error)))
