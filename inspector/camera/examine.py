@@ -60,14 +60,15 @@ def examine(host: HostFacts, camera: CameraFacts) -> Iterator[CameraFinding]:
     """Judge, in the order in which one would mend."""
     yield from _network(host, camera)
     yield from _link(host, camera)
-    yield from _frames(camera)
-    yield _ptp(camera)
+    yield from _frames(host, camera)
+    yield _ptp(host, camera)
     yield from _computer(host)
 
 
 def _network(host: HostFacts, camera: CameraFacts) -> Iterator[CameraFinding]:
     if not host.interface:
-        yield CameraFinding(Level.HINT, "interface", "not known which network port leads to the camera")
+        text = "not known which network port leads to the camera"
+        yield CameraFinding(Level.HINT, "interface", text, "ip route  # and the camera's address in its file")
     elif host.loopback:
         yield CameraFinding(Level.OK, "interface", "lo: the camera is on this computer")
     elif host.mtu is not None and host.mtu < JUMBO_MTU:
@@ -115,7 +116,8 @@ def _link(host: HostFacts, camera: CameraFacts) -> Iterator[CameraFinding]:
     speeds = [camera.link_bytes_per_s, host.speed_mbit_per_s and host.speed_mbit_per_s * 125_000]
     speed = min((each for each in speeds if each), default=None)
     if speed is None or camera.packet_bytes is None:
-        yield CameraFinding(Level.HINT, "link", "neither camera nor computer tells the speed of the link")
+        text = "neither camera nor computer tells the speed of the link"
+        yield CameraFinding(Level.HINT, "link", text, f"sudo ethtool {host.interface or 'INTERFACE'}")
         return
     most_hz = _MOST_LOAD * speed / wire_bytes(camera.payload_bytes, camera.packet_bytes)
     text = f"{speed / 125_000:.0f} Mbit/s carry {most_hz:.1f} frames/s of {camera.payload_bytes} bytes"
@@ -136,12 +138,12 @@ def _link(host: HostFacts, camera: CameraFacts) -> Iterator[CameraFinding]:
         yield CameraFinding(Level.WRONG, "exposure", text, remedy)
 
 
-def _frames(camera: CameraFacts) -> Iterator[CameraFinding]:
+def _frames(host: HostFacts, camera: CameraFacts) -> Iterator[CameraFinding]:
     if camera.incomplete or camera.lost:
         text = f"of {camera.frames} frames {camera.incomplete} came incomplete, {camera.lost} never came"
-        yield CameraFinding(
-            Level.WRONG, "frames", text, "mend what is wrong above; then cable, switch port and network card"
-        )
+        counters = f"sudo ethtool -S {host.interface or 'INTERFACE'} | grep -iE 'drop|err|miss'"
+        remedy = f"{counters}  # after what is wrong above is mended: cable, switch port, network card"
+        yield CameraFinding(Level.WRONG, "frames", text, remedy)
     elif camera.frames:
         yield CameraFinding(Level.OK, "frames", f"{camera.frames} came, all complete")
     elif camera.frame_rate_hz is None:
@@ -151,7 +153,7 @@ def _frames(camera: CameraFacts) -> Iterator[CameraFinding]:
         yield CameraFinding(Level.WRONG, "frames", text, "sudo nft list ruleset  # let its UDP packets in")
 
 
-def _ptp(camera: CameraFacts) -> CameraFinding:
+def _ptp(host: HostFacts, camera: CameraFacts) -> CameraFinding:
     if camera.ptp_enabled is None:
         return CameraFinding(Level.OK, "PTP", "the camera has none; its clock is fitted to ours")
     if not camera.ptp_enabled:
@@ -159,8 +161,8 @@ def _ptp(camera: CameraFacts) -> CameraFinding:
         return CameraFinding(Level.OK, "PTP", text)
     if camera.ptp_problem:
         remedy = (
-            "sudo ptp4l -i INTERFACE -s & sudo phc2sys -a -r  # both follow one master, then wait 30 s; "
-            "else settings: PtpEnable: false"
+            f"sudo ptp4l -i {host.interface or 'INTERFACE'} -s & sudo phc2sys -a -r"
+            "  # both follow one master, then wait 30 s; else settings: PtpEnable: false"
         )
         return CameraFinding(Level.WRONG, "PTP", f"not relied on: {camera.ptp_problem}", remedy)
     return CameraFinding(Level.OK, "PTP", "locked, and the camera's clock is this computer's")

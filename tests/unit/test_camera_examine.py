@@ -84,6 +84,35 @@ def test_the_ceiling_of_gigabit_is_the_measured_one() -> None:
     assert 125e6 / wire_bytes(1280 * 1024, 9000) == pytest.approx(94.6, abs=0.2)
 
 
+@given(
+    interface=st.sampled_from(["", "eth1"]),
+    mtu=st.sampled_from([None, 1500, 9000]),
+    speed=st.sampled_from([None, 100, 1000]),
+    few=st.booleans(),
+    packet=st.sampled_from([None, 1500, 8996]),
+    rate=st.sampled_from([None, 60.0, 200.0]),
+    bad=st.integers(0, 2),
+    ptp=st.booleans(),
+)
+def test_nothing_is_found_without_what_mends_it(
+    *,
+    interface: str,
+    mtu: int | None,
+    speed: int | None,
+    few: bool,
+    packet: int | None,
+    rate: float | None,
+    bad: int,
+    ptp: bool,
+) -> None:
+    host = replace(HOST, interface=interface, mtu=mtu, speed_mbit_per_s=speed, rp_filter=int(few))
+    host = replace(host, rmem_max=1000 if few else 1 << 26, netdev_max_backlog=1000 if few else 4000)
+    camera = replace(CAMERA, packet_bytes=packet, frame_rate_hz=rate, link_bytes_per_s=None)
+    camera = replace(camera, lost=bad, incomplete=bad, ptp_enabled=ptp, exposure_us=9000.0)
+    for finding in examine(host, camera):
+        assert (finding.level is Level.OK) == (not finding.remedy), finding
+
+
 @given(payload=st.integers(1, 10**8), packet=st.integers(576, 65532))
 def test_a_frame_takes_more_on_the_wire_than_it_holds(payload: int, packet: int) -> None:
     assert wire_bytes(payload, packet) > payload
