@@ -8,7 +8,10 @@ from inspector import __version__
 from inspector.camera.commands import app as camera_app
 from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
+from inspector.detect.cuda.commands import app as engine_app
 from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
+from inspector.detect.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
+from inspector.detect.training.command import TRAIN_EPILOG, train
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
@@ -33,6 +36,9 @@ app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
+app.command(epilog=TRAIN_EPILOG)(train)
+app.command(epilog=QUANTIZE_EPILOG)(quantize)
+app.command(epilog=PARITY_EPILOG)(parity)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
 app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=REPLAY_EPILOG)(replay)
@@ -45,6 +51,7 @@ camera_app.command("record", epilog="Example: inspector camera record camera_con
 app.add_typer(camera_app, name="camera")
 app.add_typer(models_app, name="models")
 app.add_typer(explain_app, name="explain")
+app.add_typer(engine_app, name="engine")
 
 
 @app.command()
