@@ -98,8 +98,7 @@ def compare(first: Sequence[Judged], second: Sequence[Judged], a: Manifest, b: M
             _heat_difference(x.decoded, y.decoded) for x, y in zip(first, second, strict=True)
         ),
         box_flips=sum(
-            len(x.decoded.detections) != len(y.decoded.detections)
-            for x, y in zip(first, second, strict=True)
+            len(x.decoded.detections) != len(y.decoded.detections) for x, y in zip(first, second, strict=True)
         ),
     )
 
