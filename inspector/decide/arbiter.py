@@ -252,7 +252,7 @@ class Arbiter:
             return judgement
         down = self._outages.since(trigger.trigger_ns - self._skew_ns, evidence.missing)
         unplaced = [c for c in self._matcher.unplaced(trigger.part_id) if f"vision.{c}" in evidence.missing]
-        clock = f"clock of {unplaced[0]}" if unplaced else ""
+        clock = f"clock of {unplaced[0]} unknown" if unplaced else ""
         return judgement.because(down or clock or judgement.cause)
 
     def _say(

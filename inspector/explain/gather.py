@@ -17,14 +17,16 @@ def gather(record: VerdictRecord, context: LineContext) -> Facts:
     abnormal = rank_abnormal(evidence, verdict)
     everything_missing = dict.fromkeys(verdict.missing + evidence.missing)
     missing = tuple(safe_name(name) for name in everything_missing)[:MAX_MISSING]
-    # An outage is the arbiter's word in `cause` for a service that was down, "camera.cam1 down".
-    outage = safe_phrase(verdict.cause) if verdict.cause.endswith(" down") else ""
+    # An outage is the arbiter's word in `cause` for what took the evidence: "camera.cam1 down", "clock of
+    # cam1 unknown".
+    outage = safe_phrase(verdict.cause) if verdict.cause.endswith((" down", " unknown")) else ""
     drafts = [_decision(verdict, context), *vision_facts(evidence, context)]
     drafts += [abnormal_fact(event, context) for event in abnormal]
     drafts += normal_fact(evidence, abnormal)
     if missing:
         text = f"no data from {', '.join(missing)}" + (f", {outage}" if outage else "")
-        service = (safe_name(outage.removesuffix(" down")),) if outage else ()
+        subject = outage.removesuffix(" down").removesuffix(" unknown").removeprefix("clock of ")
+        service = (safe_name(subject),) if outage else ()
         drafts.append(Draft(FactKind.MISSING, text, names=(*missing, *service)))
     return Facts(
         verdict=verdict,

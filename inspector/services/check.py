@@ -13,6 +13,7 @@ from inspector.errors import ConfigError, DeviceError, ModelError
 from inspector.explain.start import TEMPLATE_ONLY
 from inspector.explain.weights import resolve
 from inspector.plc.check import check_broker
+from inspector.services.setup import arbiter_setup
 
 _CAMERA_S = 1.0
 
@@ -40,6 +41,9 @@ def check_site(site: Site) -> Iterator[Finding]:
     except ModelError as error:
         raise ConfigError(f"detector.model: {error}") from error
     yield Finding("ok", f"model: {folder}, {manifest.onnx.sha256[:12]}")
+    fitted = arbiter_setup(site).fusion
+    if fitted is not None:
+        yield Finding("ok", f"fusion: {site.site.decision.fusion}, fitted on {fitted.examples} parts")
     yield _language_model(site)
     directory = site.root / site.site.recorder.directory
     parent = next(path for path in (directory, *directory.parents) if path.exists())

@@ -58,7 +58,7 @@ def test_a_frame_that_may_be_of_either_part_is_nobodys_and_the_verdict_says_why(
     line.at(50, result=result(1, 18, 0.01, off_us=off_us))
     line.at(500)
     assert [verdict.missing for verdict in line.verdicts] == [("vision.cam1",), ("vision.cam1",)]
-    assert {verdict.cause for verdict in line.verdicts} == {"clock of cam1"}
+    assert {verdict.cause for verdict in line.verdicts} == {"clock of cam1 unknown"}
     assert line.arbiter.counters["ambiguous_results"] == 1
 
 

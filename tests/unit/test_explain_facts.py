@@ -168,18 +168,19 @@ def test_the_first_cause(record: VerdictRecord, code: CauseCode) -> None:
     assert rank_causes(gather(record, CONTEXT))[0].code is code
 
 
-def test_missing_evidence_comes_before_what_there_is() -> None:
+@pytest.mark.parametrize("why", ["camera.cam2 down", "clock of cam2 unknown"])
+def test_missing_evidence_comes_before_what_there_is(why: str) -> None:
     record = changed(
         verdict={
             "reason_code": ReasonCode.EVIDENCE_MISSING,
             "missing": ("vision.cam2",),
             "action": Action.HOLD,
-            "cause": "camera.cam2 down",
+            "cause": why,
         }
     )
     codes = [cause.code for cause in rank_causes(gather(record, CONTEXT))]
     assert codes == [CauseCode.EVIDENCE_MISSING, CauseCode.SENSOR_AND_DEFECT]
-    assert "camera.cam2 down" in rank_causes(gather(record, CONTEXT))[0].text
+    assert why in rank_causes(gather(record, CONTEXT))[0].text
 
 
 def test_the_sensor_of_the_verdict_comes_first_and_each_sensor_once() -> None:
