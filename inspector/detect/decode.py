@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from inspector.detect.calibration import probability, score_at
 from inspector.detect.candidates import Candidates, Outputs, activate, candidates, strongest
-from inspector.detect.graph import SCORE, SCORE_MAP
-from inspector.detect.manifest import UNCALIBRATED, Calibration, Head, InputLayout, Manifest
+from inspector.detect.manifest import SCORE, SCORE_MAP, UNCALIBRATED, Calibration, Head, InputLayout, Manifest
 from inspector.detect.placement import Placement
 from inspector.errors import ModelError
 from inspector.types import Box, Detection, Heatmap

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from inspector.detect import manifest
 from inspector.detect.manifest import InputLayout
 from inspector.errors import ModelError
 
@@ -20,8 +21,8 @@ Constant = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.in
 GRID_STRIDE: Final = 8  # network pixels a cell of the score map
 IMAGE: Final = "image"
 FEATURES: Final = "features"
-SCORE: Final = "score"
-SCORE_MAP: Final = "score_map"
+SCORE: Final = manifest.SCORE
+SCORE_MAP: Final = manifest.SCORE_MAP
 _OPSET: Final = 17
 _IR_VERSION: Final = 9
 _PIXEL_MEAN: Final = 127.0  # how EfficientNet-Lite was trained: (x - 127) / 128

@@ -15,6 +15,10 @@ KNOWN_DECODES: Final = (
 )  # fmt: skip
 """How outputs are read: the first is our own one-class model, the others need `head`."""
 
+SCORE: Final = "score"
+SCORE_MAP: Final = "score_map"
+"""The outputs of our one-class model. Named here, so that running one does not import onnx."""
+
 Activation = Literal["none", "sigmoid", "softmax"]
 
 
