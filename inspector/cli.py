@@ -10,6 +10,7 @@ from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
 from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
+from inspector.detect.merge_command import MERGE_EPILOG, merge
 from inspector.detect.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
 from inspector.detect.training.command import TRAIN_EPILOG, train
 from inspector.errors import ConfigError, InspectorError
@@ -37,6 +38,7 @@ app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TRAIN_EPILOG)(train)
+app.command(epilog=MERGE_EPILOG)(merge)
 app.command(epilog=QUANTIZE_EPILOG)(quantize)
 app.command(epilog=PARITY_EPILOG)(parity)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
