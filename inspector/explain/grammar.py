@@ -15,6 +15,7 @@ from inspector.explain.lexicon import NEGATIONS, STARTS, VOCABULARY
 
 MAX_TEXT = 320
 _WORD = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z]+(?![A-Za-z0-9_])")
+_SIGN = re.compile(r"[\\.+*?()\[\]{}|^$]")
 _NEGATED = re.compile(rf"\b({'|'.join(sorted(NEGATIONS))})\b\W*([a-z]*)")
 
 
@@ -62,9 +63,14 @@ def _pattern(facts: Facts, causes: tuple[Cause, ...]) -> str:
     pairs = {f"{negation} {word}" for negation, word in negations(facts, causes) if word}
     tokens = _choice(vocabulary(facts, causes) | quantities | names | pairs)
     starts = _choice({*STARTS, *names})
-    return rf"^{re.escape(facts.opening)}([,;:]? {tokens})+(\. {starts}([,;:]? {tokens})+)?\.$"
+    return rf"^{_escaped(facts.opening)}([,;:]? {tokens})+(\. {starts}([,;:]? {tokens})+)?\.$"
 
 
 def _choice(tokens: Iterable[str]) -> str:
     ordered = sorted(tokens, key=lambda token: (-len(token), token))
-    return "(" + "|".join(re.escape(token).replace(r"\ ", " ") for token in ordered) + ")"
+    return "(" + "|".join(_escaped(token) for token in ordered) + ")"
+
+
+def _escaped(text: str) -> str:
+    """Escape what regular expressions know as signs, and no more: engines refuse escapes of others."""
+    return _SIGN.sub(r"\\\g<0>", text)

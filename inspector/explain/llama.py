@@ -26,11 +26,13 @@ from inspector.clock import NS_PER_S, Clock
 from inspector.errors import ModelError
 from inspector.explain.engine import DeadlineError, PreemptedError, Schema, Usage
 from inspector.explain.prompt import Prompt
-from inspector.explain.server_messages import message
+from inspector.explain.server_messages import message, shares_of
 
 BATCH_TOKENS = 32
 """Prompt tokens between two looks at the deadline: about one second of one core with 1.5 B weights."""
 
+_TOP_TOKENS = 1000
+"""Enough for a choice that the model holds for most unlikely."""
 _CLOSE_TIMEOUT_S = 10.0
 _MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 108 bytes
 
@@ -42,7 +44,7 @@ class _Request:
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     preempted: bool = False
-    probabilities: dict[str, float] = field(default_factory=dict)
+    top_tokens: list[dict[str, Any]] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     finish: str = ""
     error: str = ""
@@ -109,25 +111,22 @@ class LlamaEngine:
         return "".join(request.pieces)
 
     def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:
-        """Return the probabilities over what the grammar allows. See `Engine.choose`."""
-        allowed = " | ".join(json.dumps(choice) for choice in choices)
+        """Return the choices' shares of the first token's probability. See `Engine.choose`.
+
+        Not through a grammar: llama.cpp applies one only when the token that it has drawn breaks it,
+        so that the probabilities it reports would depend on the draw.
+        """
         body = {
             **_messages(prompt, sees=self._mmproj is not None),
-            "grammar": f"root ::= {allowed}",
             "max_tokens": 1,
-            "temperature": 1.0,
-            "top_k": 0,
-            "top_p": 1.0,
-            "min_p": 0.0,
+            "temperature": 0,
             "logprobs": True,
-            "top_logprobs": 8,
-            "post_sampling_probs": True,
+            "top_logprobs": _TOP_TOKENS,
         }
-        found = self._ask(body, deadline_ns).probabilities
-        total = sum(found.get(choice, 0.0) for choice in choices)
-        if total <= 0.0:
-            raise ModelError(f"the language model has no token for any of {', '.join(choices)}")
-        return tuple(found.get(choice, 0.0) / total for choice in choices)
+        try:
+            return shares_of(self._ask(body, deadline_ns).top_tokens, choices)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ModelError(f"the language model has no token for any of {', '.join(choices)}") from error
 
     def interrupt(self) -> None:
         current = self._current
@@ -237,8 +236,7 @@ class LlamaEngine:
                 request.pieces.append(choice["delta"].get("content") or "")
                 request.finish = choice["finish_reason"] or request.finish
                 for token in (choice.get("logprobs") or {}).get("content") or ():
-                    for each in token.get("top_probs") or ():
-                        request.probabilities[each["token"]] = each["prob"]
+                    request.top_tokens += token.get("top_logprobs") or ()
             if request.cancelled or request.preempted or self._clock.now_ns() >= request.deadline_ns:
                 request.finish = request.finish or "cancelled"
                 return True

@@ -1,4 +1,4 @@
-"""The language model's second opinion: the probability of "yes" where only yes and no are allowed. Pure.
+"""The language model's second opinion: the probability of "yes" against that of "no" as its answer. Pure.
 
 What a model says of itself is no confidence; what its tokens' probabilities are worth is measured on
 labelled parts (`opinion_fit`), and an opinion that has earned nothing is never asked for.

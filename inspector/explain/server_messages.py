@@ -97,21 +97,29 @@ def parse_answer(status: int, raw: bytes, host: str) -> Answer:
 
 
 def parse_choice(status: int, raw: bytes, host: str, choices: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the share of each choice, whatever its case and spaces. Raises ModelError."""
+    """Return the share of each choice. Raises ModelError."""
     if status != 200:
         raise ModelError(f"{host} answers {status}: {_said(raw)}")
-    shares = dict.fromkeys(choices, 0.0)
     try:
         first = json.loads(raw)["choices"][0]["logprobs"]["content"][0]
-        for token in first["top_logprobs"]:
-            word = str(token["token"]).strip().lower()
-            if word in shares:
-                shares[word] += math.exp(min(0.0, float(token["logprob"])))
+        return shares_of(first["top_logprobs"], choices)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{host} gives no probabilities of tokens (logprobs)") from error
+
+
+def shares_of(top_tokens: list[dict[str, Any]], choices: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the share of each choice among the likeliest tokens, whatever its case and spaces.
+
+    Raises ValueError when none is among them, LookupError or TypeError for what is no such list.
+    """
+    shares = dict.fromkeys(choices, 0.0)
+    for token in top_tokens:
+        word = str(token["token"]).strip().lower()
+        if word in shares:
+            shares[word] += math.exp(min(0.0, float(token["logprob"])))
     total = sum(shares.values())
     if total <= 0.0:
-        raise ModelError(f"{host} answers with none of {', '.join(choices)}")
+        raise ValueError(f"none of {', '.join(choices)}")
     return tuple(shares[choice] / total for choice in choices)
 
 

@@ -31,6 +31,12 @@ FACTS = gather(PROBE, LineContext())
 CAUSES = rank_causes(FACTS)
 WHOLE_PROMPT, SCHEMA = build(FACTS, CAUSES), schema_for(FACTS, CAUSES)
 PROMPT = (WHOLE_PROMPT[0], WHOLE_PROMPT[-1])  # without the examples, which take their time
+SHORT_SCHEMA = {
+    "type": "object",
+    "properties": {"cause": {"enum": [1, 2]}},
+    "required": ["cause"],
+    "additionalProperties": False,
+}
 LONG_SCHEMA = {
     "type": "object",
     "properties": {"text": {"type": "string", "minLength": 2000}},
@@ -96,7 +102,7 @@ def test_the_answer_is_compact(small_model: Path) -> None:
 def test_the_constant_prompt_is_read_once(engine: Engine) -> None:
     engine.choose(WHOLE_PROMPT, ("no", "yes"), in_s(120))
     other = Turn("user", WHOLE_PROMPT[-1].content.replace("PROBE1", "B9"))
-    engine.complete((*WHOLE_PROMPT[:-1], other), SCHEMA, in_s(120))
+    engine.complete((*WHOLE_PROMPT[:-1], other), SHORT_SCHEMA, in_s(120))
     assert engine.usage.cached > 3 * engine.usage.read
 
 
@@ -105,6 +111,7 @@ def test_a_choice_has_probabilities(engine: Engine) -> None:
     no, yes = engine.choose(asked, ("no", "yes"), in_s(60))
     assert 0.0 < no < 1.0
     assert no + yes == pytest.approx(1.0)
+    assert engine.choose(asked, ("no", "yes"), in_s(60)) == pytest.approx((no, yes), abs=0.05)
 
 
 def test_an_interrupted_call_says_so_and_the_engine_stays_usable(engine: Engine) -> None:
