@@ -69,7 +69,8 @@ class DetectorConfig(Config):
     """`model` is a folder name under models/ or a path to one."""
 
     model: str
-    engine: Literal["openvino"] = "openvino"
+    engine: Literal["openvino", "tensorrt"] = "openvino"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"  # of the engine file, for tensorrt
     threads: int = Field(default=1, ge=1)
     requests_in_flight: int = Field(default=2, ge=1, le=16)
     max_age_ms: int = Field(default=1000, ge=1)  # an older frame is dropped, and counted

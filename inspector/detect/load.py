@@ -7,6 +7,7 @@ from pathlib import Path
 from inspector.clock import Clock, SystemClock
 from inspector.config import DetectorConfig
 from inspector.config_load import find_model
+from inspector.detect.cuda.tensorrt_engine import TensorRtEngine
 from inspector.detect.engine import Engine
 from inspector.detect.manifest import load_manifest
 from inspector.detect.openvino_engine import OpenVinoEngine
@@ -29,6 +30,16 @@ def load_detector(
     """
     folder = find_model(config.model, [models_dir, Path()])
     manifest = load_manifest(folder)
+    if config.engine == "tensorrt":
+        return TensorRtEngine(
+            manifest,
+            folder,
+            precision=config.precision,
+            slots=config.requests_in_flight,
+            clock=clock or SystemClock(),
+            on_ready=on_ready,
+            cache_dir=_writable(cache_dir or _user_cache("tensorrt")),
+        )
     return OpenVinoEngine(
         manifest,
         folder / manifest.onnx.file,
@@ -36,14 +47,14 @@ def load_detector(
         requests_in_flight=config.requests_in_flight,
         clock=clock or SystemClock(),
         on_ready=on_ready,
-        cache_dir=_writable(cache_dir or _user_cache()),
+        cache_dir=_writable(cache_dir or _user_cache("openvino")),
     )
 
 
-def _user_cache() -> Path:
+def _user_cache(name: str) -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
-    return root / "inspector" / "openvino"
+    return root / "inspector" / name
 
 
 def _writable(folder: Path) -> Path | None:

@@ -35,12 +35,9 @@ _CONVERSIONS: Final[dict[str, dict[str, int | None]]] = {
 }
 
 
-def prepare(frame: Frame, layout: InputLayout) -> NetworkInput:
-    """The network's input, uint8 (1, height, width, channels), C-contiguous.
-
-    Mono8 to a Mono8 model and RGB8 to an RGB8 model share the frame's memory; the caller keeps
-    the frame until the network is done. Raises DataError for a frame with missing packets, of
-    another size, or of a pixel format that the model cannot take. Pure, any thread.
+def check_frame(frame: Frame, layout: InputLayout) -> None:
+    """Raise DataError for a frame with missing packets, of another size, or of a pixel format that the
+    model cannot take. Does not touch the pixels. Pure, any thread.
     """
     meta, image = frame.meta, frame.image
     if meta.missing_packets:
@@ -57,8 +54,17 @@ def prepare(frame: Frame, layout: InputLayout) -> NetworkInput:
             f"image is {image.shape} {image.dtype}, the model takes "
             f"{layout.width_px} x {layout.height_px} pixels of {meta.pixel_format}"
         )
-    code = conversions[meta.pixel_format]
-    pixels = np.asarray(image, dtype=np.uint8)
+
+
+def prepare(frame: Frame, layout: InputLayout) -> NetworkInput:
+    """The network's input, uint8 (1, height, width, channels), C-contiguous.
+
+    Mono8 to a Mono8 model and RGB8 to an RGB8 model share the frame's memory; the caller keeps
+    the frame until the network is done. Raises DataError as `check_frame`. Pure, any thread.
+    """
+    check_frame(frame, layout)
+    code = _CONVERSIONS[layout.pixel_format][frame.meta.pixel_format]
+    pixels = np.asarray(frame.image, dtype=np.uint8)
     if code is not None:
         pixels = np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
-    return np.ascontiguousarray(pixels).reshape(1, *wanted, layout.channels)
+    return np.ascontiguousarray(pixels).reshape(1, layout.height_px, layout.width_px, layout.channels)

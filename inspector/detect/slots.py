@@ -225,16 +225,20 @@ class SlotPipeline(Generic[P]):
             self._watch()
         return results
 
-    def close(self) -> None:
-        """Wait for what runs, drop it, end the waiter. A stuck run is left behind. Safe to call twice."""
+    def close(self) -> bool:
+        """Wait for what runs, drop it, end the waiter. A stuck run is left behind. Safe to call twice.
+
+        Returns whether all ended well, so that what lanes hold may be given free.
+        """
         if self._closed:
-            return
+            return self._lost is None
         self._closed = True
-        self._waiter.stop(0.0 if self._lost else self._stuck_after_ns / 1e9)
+        ended = self._waiter.stop(0.0 if self._lost else self._stuck_after_ns / 1e9)
         self._tally["cancelled"] += len(self._jobs)
         self._jobs.clear()
         self._runs.clear()
         self._idle.clear()
+        return ended and self._lost is None
 
     def _result(self, job: _Job[P]) -> FrameResult:
         status, reason, decoded = ResultStatus.INVALID_FRAME, job.reason, None

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from inspector.config_load import find_model
 from inspector.detect.cuda.arch import parse_arches
 from inspector.detect.cuda.build_model import build_for_model
+from inspector.detect.cuda.device import compute_capability
 from inspector.detect.cuda.engine_file import LibraryName, Precision, read_engine
 from inspector.detect.cuda.tensorrt_library import find_tensorrt
-from inspector.errors import ConfigError
 
 app = typer.Typer(help="Build and look at engines for NVIDIA GPUs.", no_args_is_help=True)
 
@@ -64,7 +64,7 @@ def build(
 
         built = build_for_model(
             folder, tensorrt, arches=arches, precision=precision, max_batch=max_batch, images=images,
-            output=output, find_device=_device_here, progress=show,
+            output=output, find_device=compute_capability, progress=show,
         )  # fmt: skip
     for file in built:
         size = file.header.plan_bytes / 1e6
@@ -87,7 +87,3 @@ def show(file: Annotated[Path, typer.Argument(help="An engine file.")]) -> None:
     header, _ = read_engine(file)
     for key in header.__struct_fields__:
         typer.echo(f"{key}: {getattr(header, key)}")
-
-
-def _device_here() -> tuple[int, int]:
-    raise ConfigError("--arch current: no NVIDIA GPU was found; name one, such as --arch sm_89")

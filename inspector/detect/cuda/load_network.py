@@ -1,0 +1,126 @@
+"""From an engine file to a network that slots can run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inspector.detect.cuda.decode_plan import DecodeParameters, decode_parameters
+from inspector.detect.cuda.engine_file import (
+    EngineFileError,
+    LibraryName,
+    Precision,
+    Wanted,
+    check_header,
+    engine_name,
+    read_engine,
+)
+from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
+from inspector.detect.decode import output_names
+from inspector.detect.graph import SCORE, SCORE_MAP
+from inspector.detect.manifest import Manifest
+from inspector.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """`engine` is TensorRT's. `runtime_cache` gives what to keep for the next start, b"" for nothing."""
+
+    engine: Any
+    max_batch: int
+    new_context: Callable[[], Any]
+    runtime_cache: Callable[[], bytes]
+
+
+def find_engine_file(
+    folders: list[Path], manifest: Manifest, precision: Precision, arch: str, name: str = ""
+) -> tuple[Path, TensorRt]:
+    """The engine file for this model and GPU, built with a library that is installed here.
+
+    Raises ModelError that says how to build one.
+    """
+    libraries = []
+    names: tuple[LibraryName, ...] = ("tensorrt", "tensorrt_rtx")
+    for library in names:
+        try:
+            libraries.append(find_tensorrt(library))
+        except ModelError:
+            continue
+    if not libraries:
+        find_tensorrt()
+    for library_here in libraries:
+        wanted = _wanted(manifest, precision, arch, library_here)
+        for folder in folders:
+            if (folder / engine_name(wanted)).is_file():
+                return folder / engine_name(wanted), library_here
+    raise ModelError(
+        f"no {precision} engine of {manifest.name} for {arch}: build one with "
+        f"'inspector engine build {name or manifest.name} --precision {precision} --arch {arch}'"
+    )
+
+
+def load_engine(  # noqa: PLR0917 - what an engine file is checked against
+    path: Path, manifest: Manifest, precision: Precision, arch: str, library: TensorRt, cache: bytes
+) -> LoadedEngine:
+    """Check the header, then load the plan. Raises EngineFileError and ModelError."""
+    header, plan = read_engine(path)
+    check_header(path, header, _wanted(manifest, precision, arch, library))
+    api = library.api
+    runtime = api.Runtime(api.Logger(api.Logger.WARNING))
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineFileError(f"{path}: TensorRT cannot load it; build the engine again")
+    if not library.ahead_of_time:
+        return LoadedEngine(engine, header.max_batch, _context_maker(engine, None), lambda: b"")
+    config = engine.create_runtime_config()
+    # Compiled for every batch size at the start and not behind our back later, under a captured graph.
+    config.dynamic_shapes_kernel_specialization_strategy = api.DynamicShapesKernelSpecializationStrategy.EAGER
+    kept = config.create_runtime_cache()
+    if cache:
+        kept.deserialize(cache)
+    config.set_runtime_cache(kept)
+    return LoadedEngine(
+        engine, header.max_batch, _context_maker(engine, config), lambda: bytes(kept.serialize())
+    )
+
+
+def network_outputs(
+    engine: Any, manifest: Manifest
+) -> tuple[dict[str, tuple[tuple[int, ...], npt.DTypeLike]], DecodeParameters | None]:
+    """Shapes and types of one image's outputs, and the decoding kernel's parameters.
+
+    Only our own score map is decoded on the device; of other decodes the outputs leave as they are.
+    """
+    outputs: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {}
+    for name in output_names(manifest):
+        shape = tuple(engine.get_tensor_shape(name))
+        batched = shape[:1] == (-1,)
+        # A graph without a batch axis was built for one image and keeps its shape.
+        outputs[name] = (shape[1:] if batched else shape, np.float32)
+    if set(outputs) != {SCORE, SCORE_MAP}:
+        return outputs, None
+    rows, columns = outputs[SCORE_MAP][0]
+    return outputs, decode_parameters(rows, columns, manifest)
+
+
+def _wanted(manifest: Manifest, precision: Precision, arch: str, library: TensorRt) -> Wanted:
+    return Wanted(
+        model_sha256=manifest.onnx.sha256,
+        precision=precision,
+        arch=arch,
+        library=library.name,
+        library_version=library.version,
+    )
+
+
+def _context_maker(engine: Any, config: Any) -> Callable[[], Any]:
+    def make() -> Any:
+        context = engine.create_execution_context(config) if config else engine.create_execution_context()
+        if context is None:
+            raise ModelError("TensorRT cannot make an execution context: the GPU's memory is full")
+        return context
+
+    return make

@@ -1,0 +1,127 @@
+"""The GPU engine: TensorRT, several slots whose copies and networks overlap."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from inspector.clock import Clock
+from inspector.detect.cuda.build_model import ENGINES_FOLDER
+from inspector.detect.cuda.device import Gpu, close_gpu, open_gpu
+from inspector.detect.cuda.driver_api import DriverApi
+from inspector.detect.cuda.engine_file import Precision
+from inspector.detect.cuda.frame_pool import FramePool
+from inspector.detect.cuda.gpu_slot import Admitted, GpuLane, admit, look
+from inspector.detect.cuda.load_network import LoadedEngine, find_engine_file, load_engine, network_outputs
+from inspector.detect.cuda.nvrtc import cached_kernel
+from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot, gpu_errors
+from inspector.detect.engine import Counts, Ticket
+from inspector.detect.manifest import Manifest
+from inspector.detect.outcome import frame_result
+from inspector.detect.slots import SlotPipeline
+from inspector.types import Frame, FrameResult
+
+
+class TensorRtEngine:
+    """An `Engine` on GPU 0. Made, driven and closed on one thread.
+
+    Raises ConfigError when there is no GPU or its software is missing, ModelError when there is no
+    engine file for this model, GPU and TensorRT.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        precision: Precision,
+        slots: int,
+        clock: Clock,
+        on_ready: Callable[[], None],
+        cache_dir: Path | None = None,
+    ) -> None:
+        self._manifest = manifest
+        self._gpu = open_gpu()
+        self._api = DriverApi()
+        path, library = find_engine_file(
+            [folder / ENGINES_FOLDER], manifest, precision, self._gpu.arch, str(folder)
+        )
+        self._cache = cache_dir / f"{path.stem}.runtime" if cache_dir else None
+        kept = self._cache.read_bytes() if self._cache and self._cache.is_file() else b""
+        self._loaded = load_engine(path, manifest, precision, self._gpu.arch, library, kept)
+        network = _network(self._gpu, self._loaded, manifest, cache_dir)
+        self.max_batch = network.max_batch
+        self._pool = FramePool(self._api.lock_memory, self._api.unlock_memory)
+        self._slots = [PycudaSlot(self._gpu, self._api, network, self._pool) for _ in range(slots)]
+        for slot in self._slots:
+            slot.warm_up()
+        self._keep_runtime_cache(kept)
+        layout = manifest.input
+        self._pipeline: SlotPipeline[Admitted] = SlotPipeline(
+            [GpuLane(slot, manifest, network.parameters) for slot in self._slots],
+            lambda frame: admit(frame, layout),
+            look,
+            lambda outcome: frame_result(outcome, manifest.onnx.sha256, clock.now_ns()),
+            clock=clock,
+            on_ready=on_ready,
+            name=f"tensorrt on {self._gpu.name}",
+        )
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def free_slots(self) -> int:
+        return self._pipeline.free_slots
+
+    @property
+    def counts(self) -> Counts:
+        return self._pipeline.counts
+
+    def submit(self, frame: Frame) -> Ticket:
+        return self._pipeline.submit((frame,))[0]
+
+    def submit_batch(self, frames: Sequence[Frame]) -> list[Ticket]:
+        return self._pipeline.submit(frames)
+
+    def cancel(self, ticket: Ticket) -> bool:
+        return self._pipeline.cancel(ticket)
+
+    def collect(self) -> list[tuple[Ticket, FrameResult]]:
+        return self._pipeline.collect()
+
+    def close(self) -> None:
+        """After a lost device nothing is given back: each call would fail or hang, and the process ends."""
+        if self._pipeline.close() and self._slots:
+            for slot in self._slots:
+                slot.close()
+            self._slots.clear()
+            self._pool.close()
+            close_gpu(self._gpu)
+
+    def _keep_runtime_cache(self, before: bytes) -> None:
+        data = self._loaded.runtime_cache()
+        if self._cache is not None and data and data != before:
+            partial = self._cache.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(data)
+            partial.replace(self._cache)
+
+
+def _network(gpu: Gpu, loaded: LoadedEngine, manifest: Manifest, cache_dir: Path | None) -> Network:
+    outputs, parameters = network_outputs(loaded.engine, manifest)
+    layout = manifest.input
+    with gpu_errors(gpu):
+        prepare, decode = (
+            gpu.driver.module_from_buffer(cached_kernel(name, gpu.arch, cache_dir)).get_function(name)
+            for name in ("prepare", "decode")
+        )
+    return Network(
+        image_bytes=layout.height_px * layout.width_px * layout.channels,
+        image_shape=(layout.height_px, layout.width_px, layout.channels),
+        outputs=outputs,
+        max_batch=loaded.max_batch,
+        new_context=loaded.new_context,
+        prepare=prepare,
+        decode=decode,
+        parameters=parameters,
+    )
