@@ -334,10 +334,11 @@ class Fault(Message, frozen=True, kw_only=True):
 class Resumed(Message, frozen=True, kw_only=True):
     """What an arbiter that starts has from the one before it: it is its first input.
 
-    `judged` are the parts that have their verdict, the oldest first; `seq` was the last verdict's.
+    `judged` are the parts that have their verdict and when their trigger was, the oldest first;
+    `seq` was the last verdict's.
     """
 
-    judged: tuple[str, ...] = ()
+    judged: tuple[tuple[str, int], ...] = ()
     seq: int = 0
     latched_by: SensorEvent | None = None
 

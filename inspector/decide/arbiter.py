@@ -74,10 +74,6 @@ class Arbiter:
         """What was not used, and why; they only grow."""
         return self._counters + self._matcher.counters
 
-    def is_judged(self, part_id: str) -> bool:
-        """Whether this part has had its verdict, as far back as that is remembered."""
-        return self._parts.is_judged(part_id)
-
     def step(self, entry: JournalEntry) -> tuple[Output, ...]:
         """Take one input, or a tick of the clock, and return what follows from it, in order."""
         outputs: list[Output] = []
@@ -109,8 +105,8 @@ class Arbiter:
     def _on_resumed(self, resumed: Resumed, now_ns: int) -> None:
         self._resumed_ns = now_ns
         self._seq = resumed.seq
-        for part_id in resumed.judged:
-            self._parts.remember(part_id)
+        for part_id, trigger_ns in resumed.judged:
+            self._parts.remember(part_id, trigger_ns)
         self.latched_by = self.latched_by or resumed.latched_by
 
     def _on_event(self, event: SensorEvent, entry: JournalEntry) -> list[Output]:
@@ -132,7 +128,7 @@ class Arbiter:
         return outputs
 
     def _on_trigger(self, trigger: PartTrigger, entry: JournalEntry) -> list[Output]:
-        if self._parts.knows(trigger.part_id):
+        if self._parts.knows(trigger):
             self._counters["duplicate_triggers"] += 1
             return []
         part = self._parts.open(trigger)

@@ -1,6 +1,6 @@
 """The parts of the line: those that are open, and the names of those that were judged."""
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from inspector.types import Opinion, PartTrigger
 
 NS_PER_MS = 1_000_000
 REMEMBERED = 4096  # judged parts, so that a repeated trigger is not a second part
+SAME_PART_NS = 1_000_000_000  # a trigger that comes twice has one time, but for two readings of UTC
 
 
 @dataclass(slots=True)
@@ -31,20 +32,19 @@ class Parts:
         self._deadline_ns = policy.deadline_ms * NS_PER_MS
         self._margin_ns = policy.delivery_margin_ms * NS_PER_MS
         self._open: dict[str, Part] = {}
-        self._judged: deque[str] = deque()
-        self._judged_ids: set[str] = set()
+        self._judged: OrderedDict[str, int] = OrderedDict()  # to its trigger
 
     @property
     def next_wakeup_ns(self) -> int | None:
         """When the first part wants to be looked at again."""
         return min((part.wake_ns for part in self._open.values()), default=None)
 
-    def knows(self, part_id: str) -> bool:
-        """Whether the part is open or was judged."""
-        return part_id in self._open or part_id in self._judged_ids
-
-    def is_judged(self, part_id: str) -> bool:
-        return part_id in self._judged_ids
+    def knows(self, trigger: PartTrigger) -> bool:
+        """Whether the part is open or was judged. A PLC that counts from 1 again makes new parts."""
+        if trigger.part_id in self._open:
+            return True
+        judged_ns = self._judged.get(trigger.part_id)
+        return judged_ns is not None and abs(trigger.trigger_ns - judged_ns) < SAME_PART_NS
 
     def get(self, part_id: str) -> Part | None:
         """Return an open part."""
@@ -59,17 +59,14 @@ class Parts:
 
     def close(self, part_id: str) -> None:
         """The part has its verdict."""
-        del self._open[part_id]
-        self.remember(part_id)
+        self.remember(part_id, self._open.pop(part_id).trigger.trigger_ns)
 
-    def remember(self, part_id: str) -> None:
+    def remember(self, part_id: str, trigger_ns: int) -> None:
         """The part has, or had, its verdict."""
-        if part_id in self._judged_ids:
-            return
+        self._judged.pop(part_id, None)
         if len(self._judged) == REMEMBERED:
-            self._judged_ids.discard(self._judged.popleft())
-        self._judged.append(part_id)
-        self._judged_ids.add(part_id)
+            self._judged.popitem(last=False)
+        self._judged[part_id] = trigger_ns
 
     def open_ids(self) -> set[str]:
         return set(self._open)

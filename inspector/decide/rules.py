@@ -89,10 +89,8 @@ def judge(
     With `weights` the modalities are fused by what the circumstances make of them, `drift` among these.
     """
     present = modalities(evidence)
-    if weights is None:
-        fused = pool(present, base_weights(policy))
-    else:
-        fused = fuse(evidence, weights, drift)
+    base = base_weights(policy)
+    fused = pool(present, base) if weights is None else fuse(evidence, weights, drift)
     cause = likely_cause(evidence, present)
     p_defect = fused.p_defect
     confidence = max(p_defect, 1.0 - p_defect) if p_defect is not None else 0.0

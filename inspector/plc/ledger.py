@@ -22,6 +22,7 @@ from inspector.errors import ConfigError
 from inspector.plc.outbox_file import Put
 from inspector.types import PartTrigger, SensorEvent
 
+FILE = "ledger"
 SLOTS = 2048
 SLOT_BYTES = 1024
 _HEAD = struct.Struct("<QIH")  # number, CRC-32 of what follows, its length
@@ -49,19 +50,20 @@ class Latched(msgspec.Struct, frozen=True, kw_only=True, tag="latched", tag_fiel
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the last process left, the oldest first."""
+    """What the last process left, the oldest first. `judged` are parts and when their trigger was."""
 
     opened: tuple[PartTrigger, ...] = ()
-    judged: tuple[str, ...] = ()
+    judged: tuple[tuple[str, int], ...] = ()
     verdicts: tuple[Put, ...] = ()
     seq: int = 0  # of the last verdict
     latched_by: SensorEvent | None = None
 
 
-class _Numbered(msgspec.Struct):
+class _Said(msgspec.Struct):
     """What we read of a verdict's payload."""
 
     seq: int
+    trigger_utc_ns: int
 
 
 _RECORD = msgspec.msgpack.Decoder(Opened | Judged | Latched)
@@ -75,7 +77,7 @@ class Ledger:
     """
 
     def __init__(self, directory: Path, utc_offset_ns: int) -> None:
-        path = directory / "ledger"
+        path = directory / FILE
         size = (SLOTS + 1) * SLOT_BYTES
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -145,11 +147,16 @@ class Ledger:
             elif isinstance(record, Judged):
                 opened.pop(record.put.part_id, None)
                 verdicts.append(record.put)
+        said = [msgspec.json.decode(put.payload, type=_Said) for put in verdicts]
         return Left(
             opened=tuple(opened.values()),
-            judged=tuple(dict.fromkeys(put.part_id for put in verdicts if put.part_id)),
+            judged=tuple(
+                (put.part_id, each.trigger_utc_ns - utc_offset_ns)
+                for put, each in zip(verdicts, said, strict=True)
+                if put.part_id
+            ),
             verdicts=tuple(verdicts),
-            seq=msgspec.json.decode(verdicts[-1].payload, type=_Numbered).seq if verdicts else 0,
+            seq=said[-1].seq if said else 0,
             latched_by=note[1].event if note is not None and isinstance(note[1], Latched) else None,
         )
 

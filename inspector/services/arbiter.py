@@ -5,7 +5,6 @@ the record, the journal and everything else come after it.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from inspector.bus import FrameSubscriber
 from inspector.config import Site
@@ -17,7 +16,7 @@ from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
 from inspector.services.journal import Journal
 from inspector.services.loop import Context
-from inspector.services.setup import arbiter_setup
+from inspector.services.setup import arbiter_setup, outbox_folder
 from inspector.services.table import services
 from inspector.topics import (
     DELIVERIES,
@@ -80,7 +79,7 @@ class ArbiterService:
         self._link = PlcLink(
             site.site.broker,
             topics,
-            _outbox_folder(site),
+            outbox_folder(site),
             self._clock,
             bus.wake,
             sensors=SensorIntake(site.site.sensors, topics, curves=curves),
@@ -193,12 +192,6 @@ class ArbiterService:
 def make(context: Context, argument: str) -> ArbiterService:
     del argument
     return ArbiterService(context)
-
-
-def _outbox_folder(site: Site) -> Path:
-    """One a cell: cells that share a sessions folder must not share what waits for the PLC."""
-    line = site.site.base_topic.replace("/", "+")  # a base topic holds no plus sign
-    return site.root / site.site.recorder.directory / "outbox" / f"{line}@{site.site.broker.client_id}"
 
 
 def _trigger_frames(context: Context) -> FrameSubscriber | None:

@@ -19,12 +19,14 @@ from typing import Any
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config_load import load_site
 from inspector.errors import ConfigError, DeviceError
+from inspector.plc.ledger import FILE as LEDGER_FILE
 from inspector.services.broker import PrivateBroker
 from inspector.services.demo_site import DemoChoices, free_camera_address, write_site
 from inspector.services.demo_summary import Measured, summarise
 from inspector.services.demo_view import DemoView
 from inspector.services.interrupt import Interrupt
 from inspector.services.recorder import run_id
+from inspector.services.setup import outbox_folder
 from inspector.services.supervisor import Supervisor
 from inspector.store.layout import read_meta, session_folders
 from inspector.topics import VERDICTS
@@ -154,6 +156,8 @@ class _Demo:
         choices = DemoChoices(host, port, address, options.sessions, options.llm, options.model)
         site_file = write_site(self._folder, choices)
         site = load_site(site_file)
+        # A demo's line begins empty: parts and stops of the one before are no longer on it.
+        (outbox_folder(site) / LEDGER_FILE).unlink(missing_ok=True)
         self._view.status("starting the simulated line and the services")
         deadline_ms = site.site.decision.deadline_ms
         with self._interrupt.shield():

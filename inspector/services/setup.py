@@ -1,5 +1,7 @@
 """What a verdict depends on besides the evidence, from the site and its model: one place for it."""
 
+from pathlib import Path
+
 from inspector.config import ArbiterSetup, FusionWeights, Site
 from inspector.config_load import model_folder
 from inspector.detect.manifest import load_manifest
@@ -21,6 +23,12 @@ def arbiter_setup(site: Site) -> ArbiterSetup:
         config_sha256=site.config_sha256,
         model_sha256=load_manifest(model_folder(site)).onnx.sha256,
     )
+
+
+def outbox_folder(site: Site) -> Path:
+    """One a cell: cells that share a sessions folder must not share what waits for the PLC."""
+    line = site.site.base_topic.replace("/", "+")  # a base topic holds no plus sign
+    return site.root / site.site.recorder.directory / "outbox" / f"{line}@{site.site.broker.client_id}"
 
 
 def _fusion(site: Site) -> FusionWeights | None:

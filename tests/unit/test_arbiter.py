@@ -181,8 +181,8 @@ def test_after_the_deadline_only_the_failsafe_is_left() -> None:
 
 def test_an_arbiter_that_resumes_judges_what_was_left_open_and_nothing_twice() -> None:
     line = Line(setup_for())
-    line.at(5000, resumed=Resumed(judged=("P1",), seq=7))
-    assert line.at(5000, trigger=trigger(1, 0)) == []
+    line.at(5000, resumed=Resumed(judged=(("P1", 3 * MS),), seq=7))
+    assert line.at(5000, trigger=trigger(1, 0)) == [], "the same but for the host's reading of UTC"
     (verdict,) = line.at(5001, trigger=trigger(2, 100))
     assert (verdict.part_id, verdict.seq, verdict.action) == ("P2", 8, Action.HOLD)
     assert (verdict.reason_code, verdict.cause) == (ReasonCode.EVIDENCE_MISSING, "arbiter down")
@@ -204,3 +204,11 @@ def test_one_sensor_gone_mad_pushes_out_no_other_readings() -> None:
     line.at(10, trigger=trigger(1, 0))
     (verdict,) = line.at(20, result=result(1, 0, 0.6))
     assert verdict.action is Action.REJECT
+
+
+def test_a_plc_that_counts_from_one_again_makes_new_parts() -> None:
+    line = Line(setup_for())
+    for at_ms in (1000, 9000):
+        line.at(at_ms, trigger=trigger(1, at_ms))
+        line.at(at_ms + 20, result=result(1, at_ms, 0.01))
+    assert [verdict.part_id for verdict in line.verdicts] == ["P1", "P1"]

@@ -25,7 +25,7 @@ def put(part: int) -> Put:
     return Put(
         key=part,
         kind=Kind.VERDICT,
-        payload=f'{{"part_id":"P{part}","seq":{part}}}',
+        payload=f'{{"part_id":"P{part}","seq":{part},"trigger_utc_ns":{OFFSET_NS + part * 1000}}}',
         verdict_id=f"v{part}",
         part_id=f"P{part}",
         valid_until_utc_ns=OFFSET_NS + part,
@@ -47,7 +47,7 @@ def test_what_was_open_and_what_was_judged_is_there_after_a_kill(tmp_path: Path)
     ledger.latch(estop())
     left = Ledger(tmp_path, OFFSET_NS).left
     assert left.opened == (trigger(1), trigger(3))
-    assert left.judged == ("P2",)
+    assert left.judged == (("P2", 2000),)
     assert left.verdicts == (put(2),)
     assert left.seq == 2
     assert left.latched_by == estop()
@@ -76,7 +76,7 @@ def test_the_ring_goes_round_and_over_restarts(tmp_path: Path) -> None:
         ledger.close()
     left = Ledger(tmp_path, OFFSET_NS).left
     assert [part.part_id for part in left.opened] == ["P999999"]
-    assert left.judged[-1] == f"P{start + 299}"
+    assert left.judged[-1][0] == f"P{start + 299}"
     assert len(left.judged) >= SLOTS // 2 - 10
 
 
