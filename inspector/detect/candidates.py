@@ -33,20 +33,24 @@ class Candidates:
 
 
 def candidates(outputs: Outputs, head: Head) -> Candidates:
-    """All boxes of finite size and score. Raises ModelError when the outputs have other shapes."""
+    """All boxes of finite size with a score of at least `head.lowest_score`, once for each label that has it.
+
+    Raises ModelError when the outputs have other shapes.
+    """
     try:
-        scores, boxes = _READERS[head.decode](outputs, head)
+        with np.errstate(all="ignore"):  # what is not finite goes below
+            scores, boxes = _READERS[head.decode](outputs, head)
+        if scores.ndim != 2 or boxes.shape != (len(scores), 4):
+            raise ValueError
     except (KeyError, ValueError, IndexError) as error:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in outputs.items())
         raise ModelError(f"decode {head.decode} cannot read outputs {shapes}") from error
-    if scores.ndim == 2 and scores.shape[1] != len(head.labels):
+    if scores.shape[1] != len(head.labels):
         raise ModelError(f"the model has {scores.shape[1]} classes, the manifest {len(head.labels)} labels")
-    labels = scores.argmax(axis=1) if len(scores) else np.zeros(0, dtype=np.int64)
-    best = scores[np.arange(len(labels)), labels] if len(scores) else np.zeros(0, dtype=np.float32)
-    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(best)
-    sound &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    found = Candidates(labels, best.astype(np.float32), boxes.astype(np.float32))
-    return found.take(sound)
+    sound = np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    with np.errstate(invalid="ignore"):
+        rows, labels = np.nonzero((scores >= head.lowest_score) & sound[:, None] & np.isfinite(scores))
+    return Candidates(labels, scores[rows, labels].astype(np.float32), boxes[rows].astype(np.float32))
 
 
 def strongest(found: Candidates, lowest: float, iou: float) -> Candidates:
@@ -147,6 +151,8 @@ def _boxes(outputs: Outputs, head: Head) -> tuple[F32, F32]:
     (1, n, 6) with all of that. Labels count from 0."""
     if "output" in head.outputs:
         rows = _one(outputs, head, "output")
+        if rows.shape[1] != 6:
+            raise ValueError
         boxes, scores, labels = rows[:, :4], rows[:, 4], rows[:, 5]
     else:
         boxes, scores, labels = (

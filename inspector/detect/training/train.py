@@ -39,6 +39,7 @@ Progress = Callable[[str, int, int], None]
 FEWEST_IMAGES: Final = 8
 _PIXEL_BUDGET: Final = 640 * 640
 _STEP: Final = 16
+_LOWEST_SCORE: Final = 0.02
 _SEEN: Final = "seen"
 
 
@@ -250,5 +251,6 @@ def _manifest(
             labels=labelled.labels,
             network_width_px=size[0],
             network_height_px=size[1],
+            lowest_score=_LOWEST_SCORE,
         ),
     )
