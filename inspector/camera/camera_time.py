@@ -81,6 +81,8 @@ class CameraTime:
             self.jumps += 1
             self.reset()
         self._newest_ns = max(self._newest_ns, device_ns)
+        if width_ns is not None and not self._is_worth(point):
+            return
         if self._keep(point):
             self._fit()
 
@@ -135,6 +137,19 @@ class CameraTime:
             self._points[-1] = point
             return True
         self._points.append(point)
+        return True
+
+    def _is_worth(self, point: _Point) -> bool:
+        """Whether a two-sided observation is about as narrow as the others; wider others are let go.
+
+        A read that was held up (a cable that was out, a lost answer) may be off by half its width
+        to either side. Among the undelayed ones it would look like the least delayed of all.
+        """
+        widths = [other.half_ns for other in self._points if other.half_ns]
+        if widths and point.half_ns > 4 * min(widths) + NS_PER_MS:
+            return False
+        most = 4 * point.half_ns + NS_PER_MS
+        self._points = deque(other for other in self._points if other.half_ns <= most)
         return True
 
     def _delay(self, point: _Point) -> float:

@@ -122,3 +122,16 @@ def test_a_change_of_the_rate_is_followed() -> None:
         times.observe(device_ns, host_ns)
     assert rate_ppm(times) == pytest.approx(-80, abs=5)
     assert abs(times.to_host(device_ns) - host_ns) < 100_000
+
+
+@pytest.mark.parametrize("held_up_at", [0, 5])
+def test_a_reading_that_was_held_up_does_not_spoil_the_quick_ones(held_up_at: int) -> None:
+    """A cable that was out for a moment: one question and answer took 160 ms, most of it on the way back."""
+    times = CameraTime()
+    for second in range(10):
+        asked_ns = OFFSET_NS + second * NS_PER_S
+        width_ns = 160 * NS_PER_MS if second == held_up_at else NS_PER_MS // 2
+        times.observe(asked_ns - OFFSET_NS + NS_PER_MS // 4, asked_ns + width_ns, width_ns=width_ns)
+    now_ns = 9 * NS_PER_S
+    assert times.uncertainty_ns(now_ns) < NS_PER_MS
+    assert abs(times.to_host(now_ns) - (OFFSET_NS + now_ns)) < NS_PER_MS
