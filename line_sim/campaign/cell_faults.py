@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from line_sim.campaign.cell import Cell
 from line_sim.scenario import Disturbance
 
 _MIB: Final = 1 << 20
-_DISK_MIB: Final = 256
+_DISK_MIB: Final = 96
 
 
 class ProcessTrouble:
@@ -58,6 +59,7 @@ class SmallDisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._filling: threading.Thread | None = None
         folder.mkdir(parents=True)
         options = f"size={_DISK_MIB}m".encode()
         libc = ctypes.CDLL(None, use_errno=True)
@@ -77,6 +79,11 @@ class SmallDisk:
 
     def begin(self, disturbance: Disturbance) -> None:
         del disturbance
+        # In a thread, because the line must not stand still for the time that it takes.
+        self._filling = threading.Thread(target=self._fill, name="fill the disk", daemon=True)
+        self._filling.start()
+
+    def _fill(self) -> None:
         with (self.folder / "filler").open("wb", buffering=0) as filler:
             try:
                 while filler.write(bytes(_MIB)) == _MIB:
@@ -88,6 +95,8 @@ class SmallDisk:
 
     def end(self, disturbance: Disturbance) -> None:
         del disturbance
+        if self._filling is not None:
+            self._filling.join()
         (self.folder / "filler").unlink(missing_ok=True)
 
     def remove(self) -> None:
