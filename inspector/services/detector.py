@@ -5,6 +5,7 @@ from collections import deque
 from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
+from inspector.detect.batching import Feeder
 from inspector.detect.load import load_detector
 from inspector.plc.fault_log import FaultLog
 from inspector.services.loop import Context
@@ -33,16 +34,19 @@ class DetectorService:
             clock=context.clock,
             on_ready=context.bus.wake,
         )
+        self._feeder = Feeder(self._engine)
 
     def step(self) -> int | None:
         self._take_in()
         self._send_ready()
-        while self._waiting and self._engine.free_slots:
+        for _ in range(len(self._waiting)):
             frame = self._waiting.popleft()
             if self._too_old(frame):
                 self._drop(frame)
             else:
-                self._engine.submit(frame)
+                self._waiting.append(frame)
+            del frame  # it holds a place in shared memory
+        self._feeder.feed(self._waiting, self._needed_ns, self._context.clock.now_ns())
         self._send_ready()
         self._tell_refused()
         self._context.counters["frames_overrun"] = sum(frames.dropped for frames in self._frames)
@@ -52,7 +56,7 @@ class DetectorService:
         self._engine.close()
 
     def _send_ready(self) -> None:
-        for _, result in self._engine.collect():
+        for result in self._feeder.collect():
             self._results.send(result)
             self._context.counters["results"] += 1
             self._context.metrics.observe_ns("queue", result.started_ns - result.received_ns)
@@ -76,6 +80,12 @@ class DetectorService:
                 if len(self._waiting) > _WAITING:
                     self._drop(self._waiting.popleft())
                 del frame
+
+    def _needed_ns(self, frame: Frame) -> int:
+        """When the arbiter wants the result: the part's deadline counts from about the exposure."""
+        decision = self._context.site.site.decision
+        wanted_ms = decision.deadline_ms - decision.delivery_margin_ms
+        return frame.meta.exposure_start_ns + wanted_ms * NS_PER_MS
 
     def _too_old(self, frame: Frame) -> bool:
         age_ns = self._context.clock.now_ns() - frame.meta.received_ns

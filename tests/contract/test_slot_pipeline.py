@@ -1,6 +1,7 @@
 """The slot pipeline on the CPU engine: nothing lost, doubled or out of order, whatever happens inside."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tiny_model import tiny_frame, write_tiny_model
 
 from inspector.clock import SystemClock
 from inspector.config import DetectorConfig
+from inspector.detect.batching import Feeder
 from inspector.detect.engine import Counts, Engine, Ticket
 from inspector.detect.load import load_detector
 from inspector.errors import InvariantError
@@ -162,3 +164,14 @@ def test_any_order_of_calls_loses_and_doubles_nothing(driver: Driver, steps: lis
     while driver.engine.free_slots < SLOTS:  # cancelled runs end by themselves
         driver.engine.collect()
     assert driver.engine.counts.inside == 0
+
+
+def test_frames_of_several_cameras_go_through_a_feeder_in_order(driver: Driver) -> None:
+    waiting = deque(tiny_frame(index, camera_id=f"cam{index % 3}") for index in range(20))
+    feeder = Feeder(driver.engine)
+    results: list[FrameResult] = []
+    while len(results) < 20:
+        feeder.feed(waiting, lambda frame: frame.meta.received_ns, now_ns=0)
+        results += feeder.collect()
+    assert [result.frame_id for result in results] == list(range(20))
+    assert [result.camera_id for result in results[:4]] == ["cam0", "cam1", "cam2", "cam0"]
