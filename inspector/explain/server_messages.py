@@ -102,8 +102,15 @@ def parse_choice(status: int, raw: bytes, host: str, choices: tuple[str, ...]) -
         raise ModelError(f"{host} answers {status}: {_said(raw)}")
     try:
         first = json.loads(raw)["choices"][0]["logprobs"]["content"][0]
-        return shares_of(first["top_logprobs"], choices)
+        top_tokens = list(first["top_logprobs"])
+        words = {str(token["token"]).strip().lower() for token in top_tokens}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{host} gives no probabilities of tokens (logprobs)") from error
+    if not words & set(choices):
+        raise ModelError(f"{host} answers with none of {', '.join(choices)}")
+    try:
+        return shares_of(top_tokens, choices)
+    except (ValueError, LookupError, TypeError) as error:
         raise ModelError(f"{host} gives no probabilities of tokens (logprobs)") from error
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,15 @@ from tiny_gguf import HEAD_DIM, KV_HEADS, LAYERS, write_glm4
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
 from inspector.errors import ModelError
+from inspector.explain.facts import LineContext
 from inspector.explain.gguf_header import read_header
 from inspector.explain.memory_plan import plan, shape_of
 from inspector.explain.plan_commands import add
+from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Turn
-from inspector.explain.start import open_engine
+from inspector.explain.start import open_engine, start
 from inspector.explain.weights import resolve
+from inspector.types import ExplanationSource
 
 CLOCK = SystemClock()
 SCHEMA = {
@@ -38,8 +43,6 @@ def test_it_answers_in_the_schema_with_8192_tokens(glm4: Path) -> None:
         deadline_ns = CLOCK.now_ns() + 60 * NS_PER_S
         assert json.loads(engine.complete(asked, SCHEMA, deadline_ns))["cause"] in (1, 2)
         assert engine.usage.written > 0
-        shares = engine.choose(asked, ("a", "b"), deadline_ns)
-        assert sum(shares) == pytest.approx(1.0)
     finally:
         engine.close()
 
@@ -69,3 +72,27 @@ def test_a_model_that_does_not_fit_its_cap_is_not_begun(glm4: Path) -> None:
     config = ExplainerConfig(model=str(glm4), context_tokens=8192, memory_mib=64)
     with pytest.raises(ModelError, match="memory_mib is 64"):
         open_engine(config, CLOCK)
+    explainer = start(config, LineContext(), CLOCK)
+    assert "memory_mib is 64" in explainer.fault
+    assert explainer.explain(PROBE, CLOCK.now_ns() + NS_PER_S).source is ExplanationSource.TEMPLATE
+
+
+def test_a_process_that_wants_more_than_its_cap_does_not_get_it() -> None:
+    code = (
+        "from inspector.config import ExplainerConfig\n"
+        "from inspector.explain.start import cap_memory\n"
+        "cap_memory(ExplainerConfig(memory_mib=1024))\n"
+        "try:\n    bytearray(1 << 30)\nexcept MemoryError:\n    print('refused')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "refused\n", ran.stderr
+
+
+def test_random_weights_are_caught_by_the_check(glm4: Path) -> None:
+    explainer = start(ExplainerConfig(model=str(glm4), nice=0), LineContext(), CLOCK)
+    try:
+        explanation = explainer.explain(PROBE, CLOCK.now_ns() + 60 * NS_PER_S)
+        assert explanation.source is ExplanationSource.TEMPLATE
+        assert explainer.counters["refused"] + explainer.counters["failed"] > 0
+    finally:
+        explainer.close()

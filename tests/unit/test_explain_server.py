@@ -1,6 +1,7 @@
 """A language model behind a server: what is sent, what is believed, and what a bad server cannot do."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from inspector.explain.breaker import FAILURES, FIRST_REST_NS, Breaker
 from inspector.explain.engine import DeadlineError
 from inspector.explain.prompt import Turn
 from inspector.explain.server import ServerEngine
-from inspector.explain.server_messages import body, message, parse_answer
+from inspector.explain.server_messages import body, message, parse_answer, parse_choice
 from inspector.explain.server_target import target
 
 CLOCK = SystemClock()
@@ -219,6 +220,25 @@ def test_keys_come_from_the_environment_or_a_file_and_never_in_the_clear(tmp_pat
         target(LlmServerConfig(url=url, api_key_env="K"), {"K": "a\r\nX: y"})
     with pytest.raises(ConfigError, match="ca_file"):
         target(LlmServerConfig(url=secure, ca_file=tmp_path / "none.pem"), {})
+
+
+def test_a_choice_is_counted_whatever_its_case_and_spaces() -> None:
+    def raw(*tokens: tuple[str, float]) -> bytes:
+        top = [{"token": token, "logprob": math.log(p)} for token, p in tokens]
+        return json.dumps({"choices": [{"logprobs": {"content": [{"top_logprobs": top}]}}]}).encode()
+
+    found = parse_choice(200, raw((" Yes", 0.3), ("yes", 0.3), ("No", 0.2), ("x", 0.2)), "h", ("no", "yes"))
+    assert found == pytest.approx((0.25, 0.75))
+    with pytest.raises(ModelError, match="none of no, yes"):
+        parse_choice(200, raw(("maybe", 0.9)), "h", ("no", "yes"))
+    for damaged in (
+        b"",
+        b"{}",
+        GOOD,
+        b'{"choices":[{"logprobs":{"content":[{"top_logprobs":[{"token":"no"}]}]}}]}',
+    ):
+        with pytest.raises(ModelError):
+            parse_choice(200, damaged, "h", ("no", "yes"))
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), lambda v: st.lists(v)
