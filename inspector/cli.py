@@ -6,12 +6,14 @@ import typer
 
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
+from inspector.detect.bench.commands import app as bench_app
 from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
 from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
 from inspector.detect.merge_command import MERGE_EPILOG, merge
 from inspector.detect.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
+from inspector.detect.threshold_command import THRESHOLD_EPILOG, threshold
 from inspector.detect.training.command import TRAIN_EPILOG, train
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
@@ -36,6 +38,7 @@ app.command()(run)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
+app.command(epilog=THRESHOLD_EPILOG)(threshold)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TRAIN_EPILOG)(train)
 app.command(epilog=MERGE_EPILOG)(merge)
@@ -54,6 +57,7 @@ app.add_typer(camera_app, name="camera")
 app.add_typer(models_app, name="models")
 app.add_typer(explain_app, name="explain")
 app.add_typer(engine_app, name="engine")
+app.add_typer(bench_app, name="bench")
 
 
 @app.command()

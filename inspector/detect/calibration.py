@@ -15,21 +15,31 @@ from inspector.detect.manifest import Calibration
 Floats = npt.NDArray[np.float64]
 
 _LOG_ODDS_AT_CENTRE: Final = 4.0  # p_defect of a typical good part: 0.018
+_LEAST_MARGIN: Final = 0.01  # of ln(score), over the worst good part
 _SMALLEST_SPREAD: Final = 0.01  # of ln(score): below this, five look-alike images fool us
 
 
-def fit_good_only(scores: Floats, false_reject_rate: float) -> Calibration:
+def fit_good_only(scores: Floats, false_reject_rate: float, made_up: Floats | None = None) -> Calibration:
     """One-class calibration from the held-out scores of good parts, shape (n,), all over 0.
 
     ln(score) of good parts is taken as Gaussian, with median and a robust spread (the larger of
     the standard deviation and the scaled median deviation). p_defect is 0.5 where a good part
     lies with probability `false_reject_rate`, and small at the good parts' median.
+
+    A few parts spread widely, and that limit then lies over real defects. So it is brought down to the
+    worst good part seen, or half way from there (in ln) to the median score of parts with `made_up`
+    defects where those lie higher. Of n parts, one more exceeds the worst with probability 1 / (n + 1):
+    that is what few parts can promise, whatever rate was asked for.
     """
     logs = np.log(scores)
     centre = float(np.median(logs))
     deviation = 1.4826 * float(np.median(np.abs(logs - centre)))
     spread = max(float(logs.std(ddof=1)) if len(logs) > 1 else 0.0, deviation, _SMALLEST_SPREAD)
     distance = NormalDist().inv_cdf(1.0 - false_reject_rate) * spread
+    if made_up is not None and len(made_up):
+        worst = float(logs.max()) + _LEAST_MARGIN
+        typical = float(np.median(np.log(made_up)))
+        distance = min(distance, max(worst, (worst + typical) / 2) - centre)
     slope = _LOG_ODDS_AT_CENTRE / distance
     return Calibration(slope=slope, offset=-slope * (centre + distance), source="good")
 

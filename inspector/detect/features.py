@@ -69,6 +69,10 @@ class Projection:
         matrix = axes[:, ::-1][:, :depth].T / deviation
         return Projection(matrix.astype(np.float32), (-(matrix @ mean)).astype(np.float32))
 
+    def apply(self, features: F32) -> F32:
+        """Features (..., C) to (..., D)."""
+        return np.asarray(features @ self.matrix.T + self.bias, dtype=np.float32)
+
     def add_to(self, graph: GraphBuilder, features: str) -> str:
         return project(graph, features, self.matrix, self.bias)
 

@@ -132,12 +132,15 @@ def project(graph: GraphBuilder, features: str, matrix: F32, bias: F32) -> str:
     return graph.add("Conv", features, weights, graph.constant(bias), kernel_shape=[1, 1])
 
 
-def image_score(graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32) -> None:
-    """Smooth the map with the kernel `blur` (odd side), name it, and take its maximum.
+def image_score(
+    graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32, *, blur_map: bool = True
+) -> None:
+    """The score is the maximum of the map after the kernel `blur` (odd side).
 
-    `cell_map` holds rows * columns scores. Outputs score_map (rows, columns) and score ().
+    `cell_map` holds rows * columns scores. Outputs score_map (rows, columns), smoothed too if `blur_map`,
+    and score (). Without `blur_map` the map's maximum is never under the score.
     """
-    value = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
+    plain = value = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
     side = blur.shape[0]
     if side > 1:
         margin = side // 2
@@ -145,7 +148,7 @@ def image_score(graph: GraphBuilder, cell_map: str, rows: int, columns: int, blu
             "Pad", value, graph.integers(0, 0, margin, margin, 0, 0, margin, margin), mode="edge"
         )
         value = graph.add("Conv", value, graph.constant(blur[None, None]), kernel_shape=[side, side])
-    graph.add("Reshape", value, graph.integers(rows, columns), name=SCORE_MAP)
+    graph.add("Reshape", value if blur_map else plain, graph.integers(rows, columns), name=SCORE_MAP)
     graph.add("ReduceMax", value, keepdims=0, name=SCORE)
 
 

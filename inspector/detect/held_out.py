@@ -1,5 +1,6 @@
 """Fits scorers, and scores of parts by scorers that have not seen them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +27,8 @@ _CHECKING: Final = "Checking on held-out parts"
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A scorer fitted to all good parts, and held-out scores of images: good, (N,), defective, and
-    synthetic (none without a discriminator)."""
+    """A scorer fitted to all good parts, and held-out scores of images: good, (N,), defective, and with
+    made-up defects."""
 
     scorer: Scorer
     good_scores: Floats
@@ -36,25 +37,28 @@ class Fitted:
 
 
 def fit_and_check(
-    method: Method, good: F32, defect: F32, synthetic: Synthetic | None, *, blur: F32, progress: Progress
-) -> Fitted:
-    """Fit to features (N, rows, columns, D), with a discriminator where `synthetic` is given.
+    method: Method, good: F32, defect: F32, synthetic: Synthetic, *,
+    discriminate: bool, blur: F32, progress: Progress,
+) -> Fitted:  # fmt: skip
+    """Fit to features (N, rows, columns, D); with `discriminate` a discriminator learns from `synthetic`.
 
-    Good images are scored by models without them, in folds of neighbours (neighbours in time look
-    alike), defects by all of those models, on average.
+    Good and synthetic images are scored by models without them, in folds of neighbours (neighbours in
+    time look alike), defects by all of those models, on average.
     """
-    if synthetic is not None:
+    if discriminate:
         return _with_discriminator(good, defect, synthetic, blur, progress)
-    good_scores = np.zeros(len(good))
+    good_scores, made_scores = np.zeros(len(good)), np.zeros(len(synthetic.features))
     defect_scores = []
     parts = _folds(len(good))
     for done, part in enumerate(parts):
         progress(_CHECKING, done, len(parts))
         scorer = _fit(method, np.delete(good, part, axis=0))
         good_scores[part] = score_images(scorer, good[part], blur)
+        made = synthetic.made_from(part)
+        made_scores[made] = score_images(scorer, synthetic.features[made], blur)
         defect_scores.append(score_images(scorer, defect, blur))
     progress(_CHECKING, len(parts), len(parts))
-    return Fitted(_fit(method, good), good_scores, np.mean(defect_scores, axis=0), np.zeros(0))
+    return Fitted(_fit(method, good), good_scores, np.mean(defect_scores, axis=0), made_scores)
 
 
 def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
@@ -63,10 +67,9 @@ def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
 
 
 def blur_kernel(sigma: float) -> F32:
-    """A normalised Gaussian kernel, 5 x 5; 1 x 1 for a sigma of 0."""
-    if sigma == 0:
-        return np.ones((1, 1), dtype=np.float32)
-    line = np.exp(-0.5 * (np.arange(-2, 3) / sigma) ** 2)
+    """A normalised Gaussian kernel of twice sigma to each side; 1 x 1 for a sigma of 0."""
+    reach = math.ceil(2 * sigma)
+    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
     return np.asarray(np.outer(line, line) / line.sum() ** 2, dtype=np.float32)
 
 

@@ -16,6 +16,7 @@ from inspector.detect.calibration import (
 )
 from inspector.detect.evaluate import auroc, error_rates
 from inspector.detect.features import Projection, Trunk, extract
+from inspector.detect.gaussian import GaussianScorer
 from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
 from inspector.detect.held_out import Method, Progress, Scorer, blur_kernel, fit_and_check
 from inspector.detect.images import common_layout, list_images, read_image
@@ -34,12 +35,12 @@ from inspector.errors import ConfigError
 FEWEST_IMAGES: Final = 5
 MOST_IMAGES: Final = 500
 DEPTH: Final = 32  # principal axes kept of 64 features
-BLUR_SIGMA: Final = {"gaussian": 0.0, "bank": 1.0}  # cells
+BLUR_SIGMA: Final = {"gaussian": 1.5, "bank": 1.0}  # cells
 _DISCRIMINATOR_BLUR: Final = 0.7
-FEWEST_TO_SPOIL: Final = 10  # with fewer good images the Gaussian stands alone
-_SYNTHETIC: Final = 200  # synthetic images, or two for each good one where those are more
+FEWEST_TO_DISCRIMINATE: Final = 100  # with fewer good images the Gaussian stands alone: it gains nothing
+_SYNTHETIC: Final = 200  # synthetic images, or two for each good one, that the discriminator learns from
 _FEWEST_COPIES: Final = 2
-_MOST_COPIES: Final = 10
+_SYNTHETIC_TO_CHECK: Final = 40  # about as many tell where defects score, for the limit
 _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
 
 
@@ -81,8 +82,8 @@ def teach(
 ) -> Taught:
     """Learn good parts and write models_dir/NAME atomically, in place of an older one.
 
-    With the method gaussian, images with made-up defects teach it which residuals matter
-    (synthetic.py, discriminator.py). The calibration rests on held-out scores
+    Images with made-up defects (synthetic.py) help to set the limit, and with many good images
+    teach a discriminator which residuals matter. The calibration rests on held-out scores
     (held_out.fit_and_check). Raises ConfigError for images or options that will not do.
     """
     good = list_images(good_dir)
@@ -93,8 +94,9 @@ def teach(
     width, height = options.size or choose_size(layout.width_px, layout.height_px)
     trunk = Trunk(layout, width, height, backbone_path)
 
-    basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
-    basis_paths = good if len(good) <= _BASIS_IMAGES else basis_paths
+    basis_paths = good
+    if len(good) > _BASIS_IMAGES:
+        basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
 
     def read(paths: Sequence[Path], what: str, projection: Projection | None = None) -> F32:
         return _features(
@@ -104,21 +106,26 @@ def teach(
 
     basis = read(basis_paths, "Learning features")
     projection = Projection.fit(basis, DEPTH)
-    good_features = read(good, "Reading good parts", projection)
+    if basis_paths is good:
+        good_features = projection.apply(basis)
+    else:
+        good_features = read(good, "Reading good parts", projection)
     defect_features = read(defects, "Reading defects", projection) if defects else good_features[:0]
 
-    synthetic = None
-    if options.method == "gaussian" and len(good) >= FEWEST_TO_SPOIL:
-        synthetic = _synthetic(trunk, good, projection, threads=options.threads, progress=progress)
-    blur = blur_kernel(BLUR_SIGMA[options.method] if synthetic is None else _DISCRIMINATOR_BLUR)
+    discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
+    copies = max(1, round(_SYNTHETIC_TO_CHECK / len(good)))
+    copies = max(_FEWEST_COPIES, _SYNTHETIC // len(good)) if discriminate else copies
+    synthetic = _synthetic(trunk, good, projection, copies=copies, threads=options.threads, progress=progress)
+    blur = blur_kernel(_DISCRIMINATOR_BLUR if discriminate else BLUR_SIGMA[options.method])
     fitted = fit_and_check(
-        options.method, good_features, defect_features, synthetic, blur=blur, progress=progress
-    )
+        options.method, good_features, defect_features, synthetic,
+        discriminate=discriminate, blur=blur, progress=progress,
+    )  # fmt: skip
     good_scores, defect_scores = fitted.good_scores, fitted.defect_scores
     if defects:
         calibration = fit_with_defects(good_scores, defect_scores, options.defect_share)
     else:
-        calibration = fit_good_only(good_scores, options.false_reject_rate)
+        calibration = fit_good_only(good_scores, options.false_reject_rate, fitted.synthetic_scores)
     progress("Writing the model", 0, 1)
     manifest = _manifest(
         trunk,
@@ -138,7 +145,9 @@ def build_model(trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32)
     """The finished graph, serialised."""
     graph = GraphBuilder()
     projected = projection.add_to(graph, trunk.add_to(graph))
-    image_score(graph, scorer.add_to(graph, projected), trunk.rows, trunk.columns, blur)
+    cells = scorer.add_to(graph, projected)
+    sharp = isinstance(scorer, GaussianScorer)  # the others' maps are too noisy without it
+    image_score(graph, cells, trunk.rows, trunk.columns, blur, blur_map=not sharp)
     outputs: dict[str, tuple[int, ...]] = {SCORE: (), SCORE_MAP: (trunk.rows, trunk.columns)}
     model = finish(graph, trunk.layout, outputs, f"{scorer.name} anomaly score")
     return bytes(model.SerializeToString())
@@ -163,9 +172,9 @@ def _features(
 
 
 def _synthetic(
-    trunk: Trunk, paths: Sequence[Path], projection: Projection, *, threads: int, progress: Progress
-) -> Synthetic:
-    copies = max(_FEWEST_COPIES, min(_MOST_COPIES, _SYNTHETIC // len(paths)))
+    trunk: Trunk, paths: Sequence[Path], projection: Projection, *,
+    copies: int, threads: int, progress: Progress,
+) -> Synthetic:  # fmt: skip
     total = copies * len(paths)
     changes: list[F32] = []
 

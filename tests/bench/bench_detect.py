@@ -1,162 +1,105 @@
-"""Detection on real images: image AUROC, pixel AUROC where there are masks, time for each image.
+"""One-class detection on real images: one JSON line a set, and averages. bench_anomalib.py has the peer's.
 
-    python tests/bench/bench_detect.py --data FOLDER [--method gaussian|bank] [--threads 2]
+    python tests/bench/bench_detect.py --data FOLDER [--method gaussian|bank] [--only cookie] [--threads 2]
 
-hazelnut: its own split. ball_screw: frames of one fixed position each, so that a position counts as a
-product: a model is taught from the first half in time of a position's good frames, and scored on
-its later good frames and its defects. Every position has a limit of its own, so AUROC is taken
-within a position and averaged. All defects there are later than all good frames (more dirt and
-oil), so image AUROC flatters; the pixel figure compares within defective images only.
+Each set is taught and judged in a process of its own, so that its peak memory is its own. What the sets
+are, and what each is scored on, stands in one_class_sets.py.
 """
 
 import argparse
+import json
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
+from one_class_sets import OneClassSet, all_sets
 
-from inspector.config import DetectorConfig
 from inspector.detect.commands import find_backbone
-from inspector.detect.engine import Engine
-from inspector.detect.evaluate import auroc, error_rates
+from inspector.detect.evaluation import evaluate_model
 from inspector.detect.held_out import Method
-from inspector.detect.images import list_images, read_image
-from inspector.detect.load import load_detector
 from inspector.detect.teach import TeachOptions, teach
-from inspector.types import Frame, FrameMeta, FrameResult
 
-POSITION = slice(-18, -7)  # 01_200828110014_277500_315_crop_2: the position's two numbers
-
-
-class Row(NamedTuple):
-    image_auroc: float
-    pixel_auroc: float
-    overkill: float
-    escape: float
-    ms: float
-
-
-def score(engine: Engine, paths: Sequence[Path]) -> tuple[list[FrameResult], list[float]]:
-    """One result and the milliseconds from submit to result for each image; none in parallel."""
-    results, milliseconds = [], []
-    layout = engine.manifest.input
-    for number, path in enumerate(paths):
-        image = read_image(path, layout)
-        meta = FrameMeta(
-            camera_id="bench", frame_id=number, exposure_start_ns=0, exposure_us=1.0,
-            received_ns=0, width_px=layout.width_px, height_px=layout.height_px,
-            pixel_format=layout.pixel_format,
-        )  # fmt: skip
-        frame = Frame(meta, image[..., 0] if layout.channels == 1 else image)
-        start = time.perf_counter()
-        engine.submit(frame)
-        while not (done := engine.collect()):
-            time.sleep(0.0002)
-        milliseconds.append((time.perf_counter() - start) * 1e3)
-        results.append(done[0][1])
-    return results, milliseconds
+AVERAGED = (
+    "image_auroc",
+    "pixel_auroc",
+    "aupro",
+    "escape_rate",
+    "false_reject_rate",
+    "ms_per_image",
+    "teach_s",
+)
 
 
-def pixel_auroc(results: Sequence[FrameResult], masks: Sequence[Path]) -> float:
-    """Over the cells of the heat maps: a cell is marked when its mask covers a tenth of it."""
-    normal: list[npt.NDArray[np.uint8]] = []
-    marked: list[npt.NDArray[np.uint8]] = []
-    for result, path in zip(results, masks, strict=True):
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        heat = result.heatmap
-        if mask is None or heat is None:
-            continue
-        share = cv2.resize(mask, (heat.width, heat.height), interpolation=cv2.INTER_AREA)
-        cells = np.frombuffer(heat.data, dtype=np.uint8).reshape(heat.height, heat.width)
-        normal.append(cells[share == 0])
-        marked.append(cells[share >= 26])
-    if not normal:
-        return float("nan")
-    return auroc(np.concatenate(normal), np.concatenate(marked))
+def quiet(_what: str, _done: int, _total: int) -> None:
+    """No progress."""
 
 
-def measure(
-    train: Sequence[Path], good: Sequence[Path], defect: Sequence[Path], masks: Path,
-    *, method: Method, threads: int,
-) -> Row:  # fmt: skip
+def link(paths: Sequence[Path], folder: Path) -> Path:
+    """A folder with links to the files."""
+    folder.mkdir(parents=True)
+    for path in paths:
+        (folder / path.name).symlink_to(path.resolve())
+    return folder
+
+
+def measure(one: OneClassSet, method: Method, threads: int) -> dict[str, float | None]:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "good").mkdir()
-        for path in train:
-            (folder / "good" / path.name).symlink_to(path.resolve())
+        root = Path(name)
+        good = link(one.train, root / "good")
+        link(one.good, root / "data" / "test_good")
+        link(one.defect, root / "data" / "test_defect")
+        (root / "data" / "masks").symlink_to(one.masks.resolve())
         options = TeachOptions(name="bench", method=method, threads=threads)
-        teach(folder / "good", None, folder / "models", find_backbone(Path("models")), options=options)
-        config = DetectorConfig(model="bench", threads=threads)
-        engine = load_detector(config, folder / "models", cache_dir=folder / "cache")
-        try:
-            good_results, times = score(engine, good)
-            defect_results, more_times = score(engine, defect)
-        finally:
-            engine.close()
-    good_scores, defect_scores = (
-        [r.anomaly_score or 0.0 for r in results] for results in (good_results, defect_results)
-    )
-    rates = error_rates(
-        [r.p_defect or 0.0 for r in good_results], [r.p_defect or 0.0 for r in defect_results], 0.5
-    )
-    return Row(
-        auroc(good_scores, defect_scores),
-        pixel_auroc(defect_results, [masks / f"{path.stem}.png" for path in defect]),
-        rates["overkill_rate"],
-        rates["escape_rate"],
-        float(np.median(times + more_times)),
-    )
+        start = time.perf_counter()
+        taught = teach(good, None, root / "models", find_backbone(Path("models")), options=options)
+        teach_s = time.perf_counter() - start
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found = evaluate_model(taught.folder, root / "data", escape_rate=0.0, threads=threads, progress=quiet)
+    return {**found.as_json(), "teach_s": teach_s, "teach_peak_mb": peak_mb}
 
 
-def hazelnut(data: Path, method: Method, threads: int) -> Row:
-    train, good, defect = (list_images(data / part) for part in ("train_good", "test_good", "test_defect"))
-    return measure(train, good, defect, data / "masks", method=method, threads=threads)
-
-
-def ball_screw(data: Path, method: Method, threads: int) -> Row:
-    good: dict[str, list[Path]] = defaultdict(list)
-    defect: dict[str, list[Path]] = defaultdict(list)
-    for path in list_images(data / "train_good"):
-        good[path.stem[POSITION]].append(path)
-    for part in ("test_defect", "train_defect"):
-        for path in list_images(data / part):
-            defect[path.stem[POSITION]].append(path)
-    rows = []
-    for position, paths in sorted(good.items()):
-        if position in defect:
-            half = len(paths) // 2
-            rows.append(
-                measure(
-                    paths[:half],
-                    paths[half:],
-                    defect[position],
-                    data / "masks",
-                    method=method,
-                    threads=threads,
-                )
-            )
-    return Row(*np.nanmean(np.array(rows), axis=0))
+def print_averages(rows: Sequence[dict[str, float]]) -> None:
+    families: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for row in rows:
+        families[str(row["set"]).partition("/")[0]].append(row)
+    print(f"{'average':14}" + "".join(f"{key:>19}" for key in AVERAGED))
+    for family, members in sorted(families.items()):
+        means = [np.mean([member[key] for member in members]) for key in AVERAGED]
+        print(f"{family:14}" + "".join(f"{mean:19.4f}" for mean in means))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--method", choices=["gaussian", "bank"])
+    parser.add_argument("--method", choices=["gaussian", "bank"], default="gaussian")
+    parser.add_argument("--only", default="", help="sets whose name starts so")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--here", action="store_true", help="in this process; prints one JSON line")
     arguments = parser.parse_args()
-    methods: list[Method] = [arguments.method] if arguments.method else ["gaussian", "bank"]
-    print(f"{'set':12}{'method':10}" + "".join(f"{field:>14}" for field in Row._fields))
-    for name, run in (("hazelnut", hazelnut), ("ball_screw", ball_screw)):
-        for method in methods:
-            row = run(arguments.data / name, method, arguments.threads)
-            values = "".join(f"{value:14.4f}" for value in row)
-            print(f"{name:12}{method:10}{values}", flush=True)
+    rows = []
+    for one in all_sets(arguments.data):
+        if not one.name.startswith(arguments.only):
+            continue
+        if arguments.here:
+            figures = measure(one, arguments.method, arguments.threads)
+            print(json.dumps({"set": one.name, "method": arguments.method, **figures}))
+            continue
+        command = [sys.executable, __file__, "--here", "--data", str(arguments.data), "--only", one.name]
+        command += ["--method", arguments.method, "--threads", str(arguments.threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{one.name}: {done.stderr[-2000:]}")
+        line = done.stdout.strip().splitlines()[-1]
+        print(line, flush=True)
+        rows.append(json.loads(line))
+    if rows:
+        print_averages(rows)
 
 
 if __name__ == "__main__":

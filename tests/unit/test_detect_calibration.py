@@ -50,6 +50,26 @@ def test_a_rarer_false_reject_needs_a_higher_score() -> None:
     assert score_at(0.5, strict) > score_at(0.5, lax)
 
 
+def test_few_parts_that_spread_widely_do_not_put_the_limit_over_the_defects() -> None:
+    good = np.exp(np.array([0.0, 0.02, 0.05, 0.1, 0.3, 0.5, 0.6]))
+    made_up = np.exp(np.array([0.7, 0.75, 0.8, 0.85]))
+    alone, helped = fit_good_only(good, 0.001), fit_good_only(good, 0.001, made_up)
+    assert score_at(0.5, alone) > np.median(made_up)
+    assert good.max() < score_at(0.5, helped) < np.median(made_up)
+
+
+def test_made_up_defects_that_score_like_good_parts_reject_no_good_part_seen() -> None:
+    good = np.exp(np.random.default_rng(5).normal(0.0, 0.3, 20))
+    limit = score_at(0.5, fit_good_only(good, 0.001, good))
+    assert good.max() < limit < 1.1 * good.max()
+
+
+def test_made_up_defects_never_raise_the_limit() -> None:
+    good = np.exp(np.random.default_rng(6).normal(0.0, 0.05, 200))
+    far = np.full(40, 100.0)
+    assert score_at(0.5, fit_good_only(good, 0.01, far)) <= score_at(0.5, fit_good_only(good, 0.01)) + 1e-9
+
+
 def test_with_defects_the_threshold_lies_between_the_classes() -> None:
     rng = np.random.default_rng(3)
     good, defect = np.exp(rng.normal(0, 0.1, 300)), np.exp(rng.normal(1, 0.2, 15))

@@ -49,7 +49,7 @@ def fit(good: F32, synthetic: Synthetic) -> Fitted:
     scratched[40:44, 20:60] = 180
     return fit_and_check(
         "gaussian", good, features(scratched)[None], synthetic,
-        blur=blur_kernel(0.7), progress=lambda _what, _done, _total: None,
+        discriminate=True, blur=blur_kernel(0.7), progress=lambda _what, _done, _total: None,
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_scores_stay_positive_however_sure_the_discriminator_is() -> None:
 def test_progress_never_runs_backwards(good: F32, synthetic: Synthetic) -> None:
     seen: dict[str, list[int]] = {}
     fit_and_check(
-        "gaussian", good, good[:0], synthetic, blur=blur_kernel(0.7),
+        "gaussian", good, good[:0], synthetic, discriminate=True, blur=blur_kernel(0.7),
         progress=lambda what, done, _total: seen.setdefault(what, []).append(done),
     )  # fmt: skip
     assert len(seen) == 4

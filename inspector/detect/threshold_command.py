@@ -1,0 +1,117 @@
+"""`inspector threshold`: the user sets the risk, the tool picks the threshold and says what it costs."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+import typer
+
+from inspector.config_load import find_model
+from inspector.detect.calibration import probability
+from inspector.detect.commands import progress_bar
+from inspector.detect.conformal import RiskThreshold, control_escapes, control_false_rejects
+from inspector.detect.evaluation import Evaluation, Kind, evaluate_model
+from inspector.detect.manifest import Calibration, Manifest
+from inspector.detect.model_folder import write_model
+from inspector.errors import ConfigError
+
+THRESHOLD_EPILOG: Final = """DATA holds test_good and test_defect: parts off the line that the model
+was not taught from.
+
+Examples:
+
+inspector threshold flange images --max-escape 1%    (says how many good parts it rejects)
+
+inspector threshold flange images --max-false-reject 0.5%    (needs good parts only)
+
+inspector threshold flange images --max-escape 1% --dry-run
+"""
+
+
+def threshold(
+    *,
+    model: Annotated[str, typer.Argument(help="A model's name under --models, or its folder.")],
+    data: Annotated[Path, typer.Argument(help="Folder with test_good and test_defect.")],
+    models: Annotated[Path, typer.Option(help="Folder of all models.")] = Path("models"),
+    max_escape: Annotated[
+        str | None, typer.Option(help="Most defects that may pass, as 0.1% or 0.001.")
+    ] = None,
+    max_false_reject: Annotated[
+        str | None, typer.Option(help="Most good parts that may be rejected, as 0.5% or 0.005.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say; leave the model as it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON, in the last line.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Set a model's threshold from a risk: p_defect 0.5 moves to where the promise holds."""
+    if (max_escape is None) == (max_false_reject is None):
+        raise ConfigError("give --max-escape or --max-false-reject, one of them")
+    rate = parse_rate(max_escape or max_false_reject or "")
+    folder = find_model(model, [models, Path()])
+    with progress_bar() as show:
+        evaluation = evaluate_model(folder, data, escape_rate=rate, threads=threads, progress=show)
+    good, defect = _scores(evaluation, "good"), _scores(evaluation, "defect")
+    control = control_escapes if max_escape is not None else control_false_rejects
+    found = control(good, defect, rate)
+    moved = with_limit(evaluation.manifest, found.score)
+    if not dry_run:
+        write_model(folder, (folder / moved.onnx.file).read_bytes(), moved)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo(words(found, evaluation.manifest.name, len(good), len(defect), written=not dry_run))
+
+
+def with_limit(manifest: Manifest, score: float) -> Manifest:
+    """The manifest with p_defect at its threshold where `score` is; the slope stays. Raises ConfigError."""
+    old, p = manifest.calibration, manifest.thresholds["defect"]
+    x = _scale(score, old)
+    offset = math.log(p / (1.0 - p)) - old.slope * x
+    # A part at the limit itself is rejected: the odds may not round to just under it.
+    offset += 1e-9 * max(1.0, abs(offset))
+    calibration = msgspec.structs.replace(old, offset=offset)
+    assert float(probability(score, calibration)) >= p
+    return msgspec.structs.replace(manifest, calibration=calibration)
+
+
+def parse_rate(text: str) -> float:
+    """ "0.1%" and "0.001" to 0.001. Raises ConfigError."""
+    try:
+        rate = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError as error:
+        raise ConfigError(f"{text}: give a rate as 0.1% or 0.001") from error
+    if not 0.0 < rate < 1.0:
+        raise ConfigError(f"{text}: the rate must lie between 0 and 100 %")
+    return rate
+
+
+def words(found: RiskThreshold, name: str, good: int, defect: int, *, written: bool) -> str:
+    """What was promised and what it costs, for people."""
+    what = "defects that escape" if found.promised == "escape" else "good parts rejected"
+    lines = [
+        f"{name}: threshold at score {found.score:.4f}; {what}: at most {found.rate:.3%} of parts to come"
+    ]
+    for label, count, seen in (
+        ("good parts rejected", good, found.false_reject),
+        ("defects that escaped", defect, found.escape),
+    ):
+        if seen is not None:
+            share, low, high = seen
+            lines.append(f"{label} here: {share:.2%} of {count} (95 % confidence: {low:.2%} to {high:.2%})")
+    lines.append("written to the model" if written else "the model is as it was")
+    return "\n".join(lines)
+
+
+def _scores(evaluation: Evaluation, kind: Kind) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    scores = [each.decoded.anomaly_score for each in evaluation.judgements if each.kind == kind]
+    return np.array(scores, dtype=np.float64)
+
+
+def _scale(score: float, calibration: Calibration) -> float:
+    if score <= 0.0 or (calibration.scale == "logit" and score >= 1.0):
+        raise ConfigError(f"the threshold would lie at a score of {score:g}, where none can be set")
+    return math.log(score) if calibration.scale == "ln" else math.log(score / (1.0 - score))
