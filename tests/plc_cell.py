@@ -148,11 +148,10 @@ class Listener:
 class Cell:
     """A `PlcLink` that is polled as the arbiter polls it: when woken, and every 100 ms."""
 
-    def __init__(self, broker: BrokerConfig, outbox: Path) -> None:
+    def __init__(self, broker: BrokerConfig, outbox: Path, sensors: SensorIntake | None = None) -> None:
         self._wake = threading.Event()
-        self.link = PlcLink(
-            broker, TOPICS, outbox, CLOCK, self._wake.set, sensors=SensorIntake(SENSORS, TOPICS)
-        )
+        intake = sensors or SensorIntake(SENSORS, TOPICS)
+        self.link = PlcLink(broker, TOPICS, outbox, CLOCK, self._wake.set, sensors=intake)
         self.incoming: list[Incoming] = []
         self.deliveries: list[Delivery] = []
         self.faults: list[Fault] = []
