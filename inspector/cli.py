@@ -23,6 +23,7 @@ from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
 from inspector.store.commands import sessions
+from inspector.store.session_commands import app as session_app
 
 app = typer.Typer(
     name="inspector",
@@ -53,6 +54,7 @@ camera_app.command("record", epilog="Example: inspector camera record camera_con
     camera_record
 )
 app.add_typer(camera_app, name="camera")
+app.add_typer(session_app, name="session")
 app.add_typer(models_app, name="models")
 app.add_typer(explain_app, name="explain")
 app.add_typer(engine_app, name="engine")

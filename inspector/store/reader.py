@@ -11,7 +11,7 @@ from inspector.errors import DataError
 from inspector.store import raw_image
 from inspector.store.layout import CONFIG_NAME, SegmentFile, is_running, read_meta, segments
 from inspector.store.scan import ScanReport, Window, ends_properly, scan
-from inspector.store.session import RECORDED, meta_topic
+from inspector.store.session import meta_topic
 from inspector.topics import Topic
 from inspector.types import Frame, FrameMeta, Message
 
@@ -94,13 +94,6 @@ class SessionReader:
         """Yield the JSON of the messages of one topic, for who needs only a part of each."""
         for _, _, data, _ in self._scan(False, topic.name.__eq__, None):
             yield data
-
-    def topics_with_messages(self) -> frozenset[str]:
-        """Names of the recorded topics that hold at least one message."""
-        found: set[str] = set()
-        for _, topic, _, _ in self._scan(False, lambda t: t in RECORDED and t not in found, None):
-            found.add(topic)
-        return frozenset(found)
 
     def frames(
         self,

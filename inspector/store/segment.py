@@ -87,6 +87,11 @@ class Segment:
         at = max(utc_ns, 0)
         self._writer.add_message(channel, at, data, at, sequence)
 
+    def attach(self, name: str, data: bytes, utc_ns: int) -> None:
+        """Put a file of its own beside the messages."""
+        at = max(utc_ns, 0)
+        self._writer.add_attachment(at, at, name, "text/plain", data)
+
     def flush(self) -> None:
         """End the chunk and hand everything to the kernel."""
         self._writer.flush()  # type: ignore[no-untyped-call]

@@ -93,8 +93,8 @@ class SessionWriter:
             self.path, self.meta, self._held = _open_folder(directory, info, files or {}, self._clock)
         except OSError as exc:
             raise store_error(directory, exc) from exc
-        self._specs = {name: _json_channel(name, topic.type) for name, topic in RECORDED.items()}
-        self._session_spec = _json_channel(SESSION_TOPIC, SessionMeta)
+        self._specs = {name: json_channel(name, topic.type) for name, topic in RECORDED.items()}
+        self._session_spec = json_channel(SESSION_TOPIC, SessionMeta)
         self._frame_specs: dict[str, tuple[ChannelSpec, ChannelSpec]] = {}
         self._encode = msgspec.json.Encoder().encode
         self._messages = Lane(
@@ -162,7 +162,7 @@ class SessionWriter:
         about = self._encode(meta)
         specs = self._frame_specs.get(meta.camera_id)
         if specs is None:
-            specs = self._frame_specs[meta.camera_id] = _frame_channels(meta.camera_id)
+            specs = self._frame_specs[meta.camera_id] = frame_channels(meta.camera_id)
         parts = ((specs[0], about), (specs[1], pixels))
         return self._put(self._frames, parts, meta.received_ns + offset)
 
@@ -272,7 +272,7 @@ class SessionWriter:
         self._low_space = free < self._reserve_bytes
 
 
-def _json_channel(topic: str, message_type: type[Message]) -> ChannelSpec:
+def json_channel(topic: str, message_type: type[Message]) -> ChannelSpec:
     return ChannelSpec(
         topic=topic,
         message_encoding=MessageEncoding.JSON,
@@ -282,7 +282,7 @@ def _json_channel(topic: str, message_type: type[Message]) -> ChannelSpec:
     )
 
 
-def _frame_channels(camera_id: str) -> tuple[ChannelSpec, ChannelSpec]:
+def frame_channels(camera_id: str) -> tuple[ChannelSpec, ChannelSpec]:
     pixels = ChannelSpec(
         topic=topics.frames_topic(camera_id),
         message_encoding=MessageEncoding.Protobuf,
@@ -290,7 +290,7 @@ def _frame_channels(camera_id: str) -> tuple[ChannelSpec, ChannelSpec]:
         schema_encoding=SchemaEncoding.Protobuf,
         schema=raw_image.SCHEMA,
     )
-    return _json_channel(meta_topic(camera_id), FrameMeta), pixels
+    return json_channel(meta_topic(camera_id), FrameMeta), pixels
 
 
 def _open_folder(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -218,6 +218,7 @@ def test_what_was_handed_over_twice_counts_once(tmp_path: Path) -> None:
     assert report.gaps == []
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 89)))
 def test_loss_never_makes_a_difference(tmp_path_factory: pytest.TempPathFactory, lost: set[int]) -> None:
     records = [r for n, r in enumerate(run(("a", 10), ("b", 10), ("c", 10))) if n not in lost]
