@@ -40,6 +40,7 @@ class TensorRtEngine:
         cache_dir: Path | None = None,
     ) -> None:
         self._manifest = manifest
+        self._clock = clock
         self._gpu = open_gpu()
         self._api = DriverApi()
         path, library = find_engine_file(
@@ -89,6 +90,16 @@ class TensorRtEngine:
 
     def collect(self) -> list[tuple[Ticket, FrameResult]]:
         return self._pipeline.collect()
+
+    def time_alone(self, runs: int) -> list[int]:
+        """Nanoseconds of `runs` runs of one slot's graph, on its last input. Only while idle."""
+        times = []
+        for _ in range(runs):
+            start_ns = self._clock.now_ns()
+            self._slots[0].run(1)
+            self._slots[0].wait()
+            times.append(self._clock.now_ns() - start_ns)
+        return times
 
     def close(self) -> None:
         """After a lost device nothing is given back: each call would fail or hang, and the process ends."""

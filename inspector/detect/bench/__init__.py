@@ -1,0 +1,1 @@
+"""Measuring an engine: alone, in its pipeline, and at a camera's rate."""
