@@ -6,6 +6,7 @@ from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
 from inspector.detect.batching import Feeder
+from inspector.detect.drift import DriftMonitor
 from inspector.detect.load import load_detector
 from inspector.plc.fault_log import FaultLog
 from inspector.services.loop import Context
@@ -35,6 +36,8 @@ class DetectorService:
             on_ready=context.bus.wake,
         )
         self._feeder = Feeder(self._engine)
+        monitors = {camera.id: DriftMonitor.of(self._engine.manifest) for camera in context.site.cameras}
+        self._drift = {camera_id: monitor for camera_id, monitor in monitors.items() if monitor is not None}
 
     def step(self) -> int | None:
         self._take_in()
@@ -61,9 +64,21 @@ class DetectorService:
             self._context.counters["results"] += 1
             self._context.metrics.observe_ns("queue", result.started_ns - result.received_ns)
             self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
+            self._watch_drift(result)
             if result.status is ResultStatus.INVALID_FRAME:
                 self._context.counters["frames_invalid"] += 1
                 self._refused[result.camera_id].add("FRAME_INVALID", f"{result.camera_id}: {result.reason}")
+
+    def _watch_drift(self, result: FrameResult) -> None:
+        monitor = self._drift.get(result.camera_id)
+        if monitor is None or result.p_defect is None:
+            return
+        drift = monitor.add(result.p_defect)
+        if drift is None:
+            return
+        self._context.counters[f"drift_percent_{result.camera_id}"] = round(100 * drift.margin_used)
+        if drift.began:
+            self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
 
     def _tell_refused(self) -> None:
         """A camera that is set up wrongly sends nothing but such frames: say so once in a while."""
