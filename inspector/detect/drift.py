@@ -36,8 +36,8 @@ class Drift:
     @property
     def text(self) -> str:
         return (
-            f"good parts drift from teach-in: {self.margin_used:.0%} of the margin to the threshold is used up; "
-            "clean the lens, check light and position, or teach again with parts of today"
+            f"good parts drift from teach-in: {self.margin_used:.0%} of the margin to the threshold is used "
+            "up; clean the lens, check light and position, or teach again with parts of today"
         )
 
 
@@ -47,7 +47,7 @@ class DriftMonitor:
     def __init__(
         self, typical_p: float, threshold: float, *, window: int = WINDOW, limit: float = LIMIT
     ) -> None:
-        """`typical_p`: p_defect of a typical good part at teach-in. `threshold`: over it a part is defective."""
+        """`typical_p`: p_defect of a typical good part at teach-in; from `threshold` on one is defective."""
         self._typical = _log_odds(typical_p)
         self._margin = max(_log_odds(threshold) - self._typical, _LEAST_MARGIN)
         self._limit = limit

@@ -14,6 +14,7 @@ from inspector.config_load import find_model
 from inspector.detect.calibration import probability
 from inspector.detect.commands import progress_bar
 from inspector.detect.conformal import RiskThreshold, control_escapes, control_false_rejects
+from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.evaluation import Evaluation, Kind, evaluate_model
 from inspector.detect.manifest import Calibration, Manifest
 from inspector.detect.model_folder import write_model
@@ -75,7 +76,12 @@ def with_limit(manifest: Manifest, score: float) -> Manifest:
     offset += 1e-9 * max(1.0, abs(offset))
     calibration = msgspec.structs.replace(old, offset=offset)
     assert float(probability(score, calibration)) >= p
-    return msgspec.structs.replace(manifest, calibration=calibration)
+    metrics = dict(manifest.metrics)
+    if TYPICAL_GOOD in metrics:  # drift is measured from there
+        typical = min(max(metrics[TYPICAL_GOOD], 1e-6), 1.0 - 1e-6)
+        shifted = math.log(typical / (1.0 - typical)) + offset - old.offset
+        metrics[TYPICAL_GOOD] = round(1.0 / (1.0 + math.exp(-shifted)), 6)
+    return msgspec.structs.replace(manifest, calibration=calibration, metrics=metrics)
 
 
 def parse_rate(text: str) -> float:
