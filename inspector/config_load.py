@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from inspector.config import CameraConfig, Config, Site, SiteConfig
+from inspector.config import BrokerConfig, CameraConfig, Config, Site, SiteConfig
 from inspector.errors import ConfigError
 
 C = TypeVar("C", bound=Config)
@@ -30,7 +30,18 @@ def load_site(path: Path) -> Site:
         raise ConfigError(f"{path}: cameras: two camera files have the same id")
     text = site.model_dump_json() + "".join(camera.model_dump_json() for camera in cameras)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return Site(site=site, cameras=cameras, config_sha256=sha256, root=root)
+    rooted = site.model_copy(update={"broker": _rooted(site.broker, root)})
+    return Site(site=rooted, cameras=cameras, config_sha256=sha256, root=root)
+
+
+def _rooted(broker: BrokerConfig, root: Path) -> BrokerConfig:
+    """Return the broker with its files where they are, whatever folder a service runs in."""
+    tls = broker.tls
+    if tls is not None:
+        files = {name: root / path for name, path in tls if path is not None}
+        tls = tls.model_copy(update=files)
+    password = None if broker.password_file is None else root / broker.password_file
+    return broker.model_copy(update={"tls": tls, "password_file": password})
 
 
 def load_yaml(path: Path, kind: type[C]) -> C:

@@ -13,6 +13,7 @@ from inspector.errors import ConfigError, DeviceError, ModelError
 from inspector.explain.start import TEMPLATE_ONLY
 from inspector.explain.weights import resolve
 from inspector.plc.check import check_broker
+from inspector.sensors.curve_file import load_scorers
 from inspector.services.setup import arbiter_setup
 
 _CAMERA_S = 1.0
@@ -50,6 +51,8 @@ def check_site(site: Site) -> Iterator[Finding]:
     if not os.access(parent, os.W_OK):
         raise ConfigError(f"recorder.directory: {directory} cannot be written")
     yield Finding("ok", f"recorder: {directory}")
+    for sensor_id in load_scorers(site.site.sensors, site.root):
+        yield Finding("ok", f"sensor {sensor_id}: its curve model was read")
     yield Finding("ok", f"broker: {check_broker(site.site.broker)}")
     for camera in site.cameras:
         try:

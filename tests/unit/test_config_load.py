@@ -88,3 +88,36 @@ def test_the_configurations_that_ship_are_valid() -> None:
     assert {sensor.id for sensor in site.site.sensors} >= {"vibration1", "estop1"}
     for path in (root / "camera_configs").glob("*.yaml"):
         assert "id" in yaml.safe_load(path.read_text())
+
+
+def test_the_brokers_files_are_relative_to_the_site_file(tmp_path: Path) -> None:
+    tls = "{ca_file: certs/ca.crt, cert_file: /etc/cell.crt}"
+    site = load_site(write(tmp_path, SITE + f"broker: {{password_file: secret, tls: {tls}}}\n")).site
+    assert site.broker.password_file == tmp_path / "secret"
+    assert site.broker.tls is not None
+    assert site.broker.tls.ca_file == tmp_path / "certs" / "ca.crt"
+    assert site.broker.tls.cert_file == Path("/etc/cell.crt")
+    assert site.broker.tls.key_file is None
+
+
+SENSOR = "  - {id: vib, kind: vibration, unit: mm/s, min_value: 0.0, max_value: 10.0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("rule: {warn_rate: 1.0}", "a warn limit and its alarm limit come together"),
+        ("rule: {warn_rate: 2.0, alarm_rate: 1.0}", "the alarm limit must lie beyond the warn limit"),
+        ("heartbeat_s: 0.0", "heartbeat_s"),
+        ("sparkplug: {group_id: a/b, edge_node_id: n, metric: m}", "group_id"),
+        (
+            "curve_model: c.json, sparkplug: {group_id: a, edge_node_id: n, metric: m}",
+            "give sparkplug or curve_model, not both",
+        ),
+    ],
+)
+def test_a_sensors_mistake_is_one_clear_line(tmp_path: Path, keys: str, expected: str) -> None:
+    path = write(tmp_path, SITE.replace(SENSOR, f"{SENSOR}, {keys}"))
+    with pytest.raises(ConfigError, match=r"site\.yaml:6: ") as caught:
+        load_site(path)
+    assert expected in str(caught.value)
