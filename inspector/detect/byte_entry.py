@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from inspector.detect.graph import IMAGE, GraphBuilder
 
@@ -22,8 +22,8 @@ class _Chain:
 
     nodes: list[onnx.NodeProto]
     size: tuple[int, int] | None  # (width, height) that it is scaled to
+    mean: float
     scale: float
-    zero: float
 
     @property
     def end(self) -> str:
@@ -31,9 +31,9 @@ class _Chain:
 
 
 def with_byte_entry(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose frame stays in bytes up to the first convolution, already in Q/DQ form.
+    """A copy whose frame is scaled in bytes.
 
-    For a graph that enters otherwise than by `graph.network_input` without averaging, the same model.
+    A graph that enters otherwise than by `graph.network_input` without averaging stays as it is.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -54,10 +54,13 @@ def with_byte_entry(model: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in builder.constants:
         tensor.name = _PREFIX + tensor.name
         constants.append(tensor)
-    scale, zero = f"{_PREFIX}scale", f"{_PREFIX}zero"
-    constants.append(numpy_helper.from_array(np.array(chain.scale, dtype=np.float32), scale))
-    constants.append(numpy_helper.from_array(np.array(round(chain.zero), dtype=np.uint8), zero))
-    nodes.append(helper.make_node("DequantizeLinear", [f"{_PREFIX}bytes", scale, zero], [chain.end]))
+    numbers = {f"{_PREFIX}mean": chain.mean, f"{_PREFIX}scale": chain.scale}
+    for name, number in numbers.items():
+        constants.append(numpy_helper.from_array(np.array(number, dtype=np.float32), name))
+    floats, centred = f"{_PREFIX}floats", f"{_PREFIX}centred"
+    nodes.append(helper.make_node("Cast", [f"{_PREFIX}bytes"], [floats], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Sub", [floats, f"{_PREFIX}mean"], [centred]))
+    nodes.append(helper.make_node("Mul", [centred, f"{_PREFIX}scale"], [chain.end]))
     gone = {node.output[0] for node in chain.nodes}
     kept = [node for node in copy.graph.node if node.output[0] not in gone]
     del copy.graph.node[:]
@@ -68,10 +71,13 @@ def with_byte_entry(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def entry_end(model: onnx.ModelProto) -> str | None:
-    """The name of the normalised image, where `with_byte_entry` works on this model."""
+def byte_range(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+    """The normalised image's name, and what bytes 0 and 255 are in it; empty where the graph enters otherwise.
+
+    Quantized over that range each step is a byte, and nothing is lost.
+    """
     chain = _find(model.graph)
-    return chain.end if chain else None
+    return {chain.end: (-chain.mean * chain.scale, (255 - chain.mean) * chain.scale)} if chain else {}
 
 
 def _find(graph: onnx.GraphProto) -> _Chain | None:
@@ -101,7 +107,7 @@ def _find(graph: onnx.GraphProto) -> _Chain | None:
         value = node.output[0]
     if mean is None or factor is None or mean != round(mean):
         return None
-    return _Chain(nodes, size, factor, mean)
+    return _Chain(nodes, size, mean, factor)
 
 
 def _scaled(

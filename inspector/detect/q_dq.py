@@ -53,12 +53,10 @@ def quantized(
     chosen: Sequence[str],
     ranges: Mapping[str, Range],
     how: Activations,
-    *,
-    ready: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """A copy in which the convolutions `chosen` take quantized inputs and weights.
 
-    `ranges` are of the tensors that `activations` names. Those in `ready` are in Q/DQ form already.
+    `ranges` are of the tensors that `activations` names.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -68,7 +66,6 @@ def quantized(
     made: list[onnx.TensorProto] = []
     gone: set[str] = set()
     inputs = {value.name for value in graph.input}
-    ranges = {name: value for name, value in ranges.items() if name not in ready}
 
     def after(name: str) -> None:
         if name in ranges:
@@ -82,7 +79,7 @@ def quantized(
         kept = onnx.NodeProto()
         kept.CopyFrom(node)
         if node.output[0] in chosen:
-            kept.input[0] = node.input[0] if node.input[0] in ready else _dq(node.input[0])
+            kept.input[0] = _dq(node.input[0])
             if node.input[1] not in gone:
                 q, constants = _weights(node.input[1], weights[node.input[1]])
                 nodes.extend(q)
@@ -101,6 +98,36 @@ def quantized(
     del graph.initializer[:]
     graph.initializer.extend([*left, *made])
     del graph.value_info[:]
+    onnx.checker.check_model(copy)
+    return copy
+
+
+def with_small_matrices(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that stores the half-precision matrices of its products as int8, one scale a column.
+
+    The products are computed in float32 as before; file and memory shrink.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    used = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        tensor = constants.get(node.input[0]) if node.op_type == "Cast" else None
+        if tensor is None or node.output[0] not in used or tensor.data_type != TensorProto.FLOAT16:
+            nodes.append(node)
+            continue
+        value = numpy_helper.to_array(tensor).astype(np.float32)
+        scale = np.maximum(np.abs(value).max(axis=-2, keepdims=True), 1e-12) / np.float32(127.0)
+        steps = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(steps, name))
+        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}/scale"))
+        nodes.append(helper.make_node("Cast", [name], [f"{name}/steps"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}/steps", f"{name}/scale"], [node.output[0]]))
+    del graph.node[:]
+    graph.node.extend(nodes)
     onnx.checker.check_model(copy)
     return copy
 

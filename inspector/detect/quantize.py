@@ -10,13 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from inspector.detect.byte_entry import entry_end, with_byte_entry
+from inspector.detect.byte_entry import byte_range, with_byte_entry
 from inspector.detect.cpu_run import CpuRun
 from inspector.detect.images import list_images, read_image
 from inspector.detect.manifest import Calibration, Manifest, OnnxFile, load_manifest
 from inspector.detect.model_folder import write_model
 from inspector.detect.parity import Judged, Parity, compare, image_auroc, judge_with
-from inspector.detect.q_dq import Activations, Range, activations, convolutions, quantized
+from inspector.detect.q_dq import (
+    Activations,
+    Range,
+    activations,
+    convolutions,
+    quantized,
+    with_small_matrices,
+)
 from inspector.errors import ConfigError, ModelError
 
 Progress = Callable[[str, int, int], None]
@@ -83,10 +90,12 @@ def quantize(
     ranges = _ranges(original, chosen, [*fit_good, *fit_defect], manifest, options, progress)
     chosen, ranges = _without_scoring(original, chosen, ranges)
     how: Activations = "symmetric" if options.for_gpu else "asymmetric"
-    end = None if options.for_gpu else entry_end(original)
-    model = quantized(
-        with_byte_entry(original) if end else original, chosen, ranges, how, ready=(end,) if end else ()
-    )
+    source = original
+    if not options.for_gpu:
+        exact = byte_range(original)
+        ranges |= {name: Range(*values) for name, values in exact.items() if name in ranges}
+        source = with_small_matrices(with_byte_entry(original))
+    model = quantized(source, chosen, ranges, how)
     data_after = model.SerializeToString()
 
     before = CpuRun(path.read_bytes(), str(folder), threads=options.threads)
