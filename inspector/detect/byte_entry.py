@@ -72,7 +72,7 @@ def with_byte_entry(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def byte_range(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
-    """The normalised image's name, and what bytes 0 and 255 are in it; empty where the graph enters otherwise.
+    """The normalised image's name, and what bytes 0 and 255 are in it; empty for graphs that enter otherwise.
 
     Quantized over that range each step is a byte, and nothing is lost.
     """
