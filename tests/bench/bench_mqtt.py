@@ -129,7 +129,7 @@ def storm(peer: Peer, rate: int, seconds: int) -> None:
             parts += 1
         time.sleep(0.001)
     times: dict[str, float] = {}
-    undelivered = set()
+    undelivered: set[str] = set()
     while len(times) + len(undelivered) < parts:
         try:
             at_ns, topic, values = peer.heard.get(timeout=WITHIN_S)
