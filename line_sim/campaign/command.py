@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +135,7 @@ def _run_all(settings: Settings, todo: list[int], jobs: int, store: _Store, cons
     if not todo:
         return False
     seen = _Seen()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is done
     with Jobs(settings, todo, jobs) as work:
         try:
             with _progress(console, len(todo)) as (bar, task):
