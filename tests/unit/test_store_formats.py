@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from google.protobuf import (  # type: ignore[import-untyped]  # comes with onnx, without types
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,
