@@ -84,6 +84,12 @@ def test_without_a_frame_size_the_place_is_told_in_pixels() -> None:
     assert "at x 40, y 30" in texts(gather(PROBE, LineContext()), FactKind.VISION)[0]
 
 
+def test_the_frames_own_size_is_as_good_as_the_configurations() -> None:
+    sized = msgspec.structs.replace(RESULT, width_px=640, height_px=480)
+    facts = gather(changed(evidence={"results": (sized,)}), LineContext())
+    assert "upper left of the image" in texts(facts, FactKind.VISION)[0]
+
+
 @pytest.mark.parametrize(
     ("box", "place"),
     [
