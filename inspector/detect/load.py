@@ -7,10 +7,8 @@ from pathlib import Path
 from inspector.clock import Clock, SystemClock
 from inspector.config import DetectorConfig
 from inspector.config_load import find_model
-from inspector.detect.cuda.tensorrt_engine import TensorRtEngine
 from inspector.detect.engine import Engine
 from inspector.detect.manifest import load_manifest
-from inspector.detect.openvino_engine import OpenVinoEngine
 
 
 def load_detector(
@@ -30,7 +28,10 @@ def load_detector(
     """
     folder = find_model(config.model, [models_dir, Path()])
     manifest = load_manifest(folder)
+    # Each engine is imported when it is the one: a restarted detector is to be ready at once.
     if config.engine == "tensorrt":
+        from inspector.detect.cuda.tensorrt_engine import TensorRtEngine  # noqa: PLC0415  # see above
+
         return TensorRtEngine(
             manifest,
             folder,
@@ -40,6 +41,8 @@ def load_detector(
             on_ready=on_ready,
             cache_dir=_writable(cache_dir or _user_cache("tensorrt")),
         )
+    from inspector.detect.openvino_engine import OpenVinoEngine  # noqa: PLC0415  # see above
+
     return OpenVinoEngine(
         manifest,
         folder / manifest.onnx.file,
