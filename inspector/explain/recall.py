@@ -7,6 +7,7 @@ is within its limits, or on the other side of them, is out (decision record 023)
 
 import re
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,10 +46,11 @@ class Symptom:
 
 
 class Recall:
-    """A search index in memory over the site's knowledge. For one thread."""
+    """A search index in memory over the site's knowledge. For any thread, one at a time inside."""
 
     def __init__(self, known: Sequence[Known]) -> None:
         self._known = tuple(known)
+        self._one = threading.Lock()  # SQLite may have been built without its own
         try:
             self._db = sqlite3.connect(":memory:", check_same_thread=False)
             self._db.execute("CREATE VIRTUAL TABLE known USING fts5(symptom, tokenize='porter unicode61')")
@@ -71,6 +73,10 @@ class Recall:
 
     def fitting(self, symptoms: Iterable[Symptom]) -> tuple[Known, ...]:
         """Return the causes that fit best, the likeliest first; none when none fits."""
+        with self._one:
+            return self._fitting(symptoms)
+
+    def _fitting(self, symptoms: Iterable[Symptom]) -> tuple[Known, ...]:
         scores: dict[int, float] = {}
         out: set[int] = set()
         words: dict[int, int] = {}
