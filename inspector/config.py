@@ -74,6 +74,7 @@ class DetectorConfig(Config):
     threads: int = Field(default=1, ge=1)
     requests_in_flight: int = Field(default=2, ge=1, le=16)
     max_age_ms: int = Field(default=1000, ge=1)  # an older frame is dropped, and counted
+    power: Literal["fixed", "lowest"] = "fixed"  # lowest: the lowest power mode that holds the deadline
 
 
 # -- sensors -------------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ from inspector.config_load import model_folder
 from inspector.detect.batching import Feeder
 from inspector.detect.drift import DriftMonitor
 from inspector.detect.load import load_detector
+from inspector.detect.power.keeper import PowerKeeper
+from inspector.detect.power.meter import EnergyMeter, cpu_meter, gpu_meter
+from inspector.detect.power.modes import find_modes
+from inspector.errors import DeviceError
 from inspector.plc.fault_log import FaultLog
 from inspector.services.loop import Context
 from inspector.topics import RESULTS
@@ -36,6 +40,7 @@ class DetectorService:
             on_ready=context.bus.wake,
         )
         self._feeder = Feeder(self._engine)
+        self._power = self._keeper()
         monitors = {camera.id: DriftMonitor.of(self._engine.manifest) for camera in context.site.cameras}
         self._drift = {camera_id: monitor for camera_id, monitor in monitors.items() if monitor is not None}
 
@@ -52,15 +57,21 @@ class DetectorService:
         self._feeder.feed(self._waiting, self._needed_ns, self._context.clock.now_ns())
         self._send_ready()
         self._tell_refused()
+        self._keep_power()
         self._context.counters["frames_overrun"] = sum(frames.dropped for frames in self._frames)
         return None
 
     def close(self) -> None:
+        try:
+            self._power.close()
+        except DeviceError as error:
+            self._context.fault("POWER", str(error))
         self._engine.close()
 
     def _send_ready(self) -> None:
         for result in self._feeder.collect():
             self._results.send(result)
+            self._power.note(result)
             self._context.counters["results"] += 1
             self._context.metrics.observe_ns("queue", result.started_ns - result.received_ns)
             self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
@@ -79,6 +90,25 @@ class DetectorService:
         self._context.counters[f"drift_percent_{result.camera_id}"] = round(100 * drift.margin_used)
         if drift.began:
             self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
+
+    def _keeper(self) -> PowerKeeper:
+        modes = find_modes(self._config.engine) if self._config.power == "lowest" else None
+        meters = [meter for meter in (cpu_meter(), self._gpu_meter()) if meter is not None]
+        decision = self._context.site.site.decision
+        limit_ms = decision.deadline_ms - decision.delivery_margin_ms
+        return PowerKeeper(meters, modes, limit_ms * NS_PER_MS, self._context.clock.now_ns())
+
+    def _gpu_meter(self) -> EnergyMeter | None:
+        return gpu_meter() if self._config.engine == "tensorrt" else None
+
+    def _keep_power(self) -> None:
+        now_ns = self._context.clock.now_ns()
+        try:
+            self._power.step(now_ns)
+        except DeviceError as error:  # saving power is no reason to hold up a frame
+            self._context.fault("POWER", f"{error}; power is left as it is from now on")
+            self._power = PowerKeeper([], None, 0, now_ns)
+        self._context.counters["energy_millijoules"] += self._power.new_millijoules()
 
     def _tell_refused(self) -> None:
         """A camera that is set up wrongly sends nothing but such frames: say so once in a while."""
@@ -110,23 +140,23 @@ class DetectorService:
         """A dropped frame is a result too, so that its part need not wait for its deadline."""
         now_ns = self._context.clock.now_ns()
         self._context.counters["frames_dropped"] += 1
-        self._results.send(
-            FrameResult(
-                camera_id=frame.meta.camera_id,
-                frame_id=frame.meta.frame_id,
-                exposure_start_ns=frame.meta.exposure_start_ns,
-                clock_uncertainty_us=frame.meta.clock_uncertainty_us,
-                received_ns=frame.meta.received_ns,
-                width_px=frame.meta.width_px,
-                height_px=frame.meta.height_px,
-                model_sha256=self._engine.manifest.onnx.sha256,
-                status=ResultStatus.DROPPED,
-                reason="the detector was too far behind",
-                p_defect=None,
-                started_ns=now_ns,
-                finished_ns=now_ns,
-            )
+        dropped = FrameResult(
+            camera_id=frame.meta.camera_id,
+            frame_id=frame.meta.frame_id,
+            exposure_start_ns=frame.meta.exposure_start_ns,
+            clock_uncertainty_us=frame.meta.clock_uncertainty_us,
+            received_ns=frame.meta.received_ns,
+            width_px=frame.meta.width_px,
+            height_px=frame.meta.height_px,
+            model_sha256=self._engine.manifest.onnx.sha256,
+            status=ResultStatus.DROPPED,
+            reason="the detector was too far behind",
+            p_defect=None,
+            started_ns=now_ns,
+            finished_ns=now_ns,
         )
+        self._results.send(dropped)
+        self._power.note(dropped)
 
 
 def make(context: Context, argument: str) -> DetectorService:

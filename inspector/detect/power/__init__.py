@@ -1,0 +1,1 @@
+"""Energy a frame, and the lowest power mode that still holds the deadline."""
