@@ -21,6 +21,7 @@ from inspector.detect.cuda.frame_pool import FramePool
 from inspector.detect.cuda.gpu_slot import NETWORK_REFUSED, Admitted, GpuError, Outputs
 from inspector.detect.graph import IMAGE, SCORE, SCORE_MAP
 
+_STAGED_BELOW: Final = 2 << 20  # copying less than this takes no longer than looking its mapping up
 _BLOCK: Final = (32, 8, 1)
 _DECODE_THREADS: Final = (256, 1, 1)
 
@@ -108,8 +109,8 @@ class PycudaSlot:
         address, size = image.ctypes.data, image.nbytes
         source = int(self._source) + place * int(self._staging.shape[1])
         target = int(self._input) + place * self._network.image_bytes
-        locked = image.flags.c_contiguous and self._pool.holds(address, size)
-        if not locked:  # images beside shared memory, and memory that the driver refused
+        large = size >= _STAGED_BELOW and image.flags.c_contiguous
+        if not (large and self._pool.holds(address, size)):  # small, not shared, or refused by the driver
             np.copyto(self._staging[place, :size], image.reshape(-1).view(np.uint8))
             address = self._staging.ctypes.data + place * int(self._staging.shape[1])
         if self._gpu.integrated:  # the device reads the CPU's memory: nothing to copy
