@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
+from inspector.detect.detail import PER_CELL, add_detail_features
 from inspector.detect.graph import (
     F32,
     GRID_STRIDE,
@@ -45,8 +46,12 @@ class Trunk:
 
     def add_to(self, graph: GraphBuilder) -> str:
         """Add all nodes up to the features, (1, C, rows, columns)."""
+        return grid_features(graph, self.add_levels(graph))
+
+    def add_levels(self, graph: GraphBuilder) -> dict[str, str]:
+        """Add all nodes up to the backbone's outputs, by name."""
         source = network_input(graph, self.layout, self.network_width, self.network_height)
-        return grid_features(graph, backbone(graph, source, self.layout.channels, self.backbone_path))
+        return backbone(graph, source, self.layout.channels, self.backbone_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,17 @@ def extract(
     for image in images:
         value = compiled({IMAGE: image[None]})[output]
         yield np.ascontiguousarray(value[0].transpose(1, 2, 0))
+
+
+def extract_detail(trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], *, threads: int) -> Iterator[F32]:
+    """Features of each image at half the cell size, (2 rows, 2 columns, C), one after the other."""
+    graph = GraphBuilder()
+    output = add_detail_features(graph, trunk.add_levels(graph))
+    shape = (1, 64, trunk.rows * PER_CELL, trunk.columns * PER_CELL)
+    model = finish(graph, trunk.layout, {output: shape}, "detail")
+    compiled = compile_bytes(model.SerializeToString(), threads)
+    for image in images:
+        yield np.ascontiguousarray(compiled({IMAGE: image[None]})[output][0].transpose(1, 2, 0))
 
 
 def compile_bytes(model: bytes, threads: int) -> Callable[[dict[str, Any]], Any]:

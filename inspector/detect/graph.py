@@ -133,14 +133,14 @@ def project(graph: GraphBuilder, features: str, matrix: F32, bias: F32) -> str:
 
 
 def image_score(
-    graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32, *, blur_map: bool = True
+    graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32, *, score_map: str | None = None
 ) -> None:
     """The score is the maximum of the map after the kernel `blur` (odd side).
 
-    `cell_map` holds rows * columns scores. Outputs score_map (rows, columns), smoothed too if `blur_map`,
-    and score (). Without `blur_map` the map's maximum is never under the score.
+    `cell_map` holds rows * columns scores. Outputs score () and score_map: `score_map` where it is given,
+    else the smoothed map (rows, columns).
     """
-    plain = value = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
+    value = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
     side = blur.shape[0]
     if side > 1:
         margin = side // 2
@@ -148,7 +148,10 @@ def image_score(
             "Pad", value, graph.integers(0, 0, margin, margin, 0, 0, margin, margin), mode="edge"
         )
         value = graph.add("Conv", value, graph.constant(blur[None, None]), kernel_shape=[side, side])
-    graph.add("Reshape", value if blur_map else plain, graph.integers(rows, columns), name=SCORE_MAP)
+    if score_map is None:
+        graph.add("Reshape", value, graph.integers(rows, columns), name=SCORE_MAP)
+    else:
+        graph.add("Identity", score_map, name=SCORE_MAP)
     graph.add("ReduceMax", value, keepdims=0, name=SCORE)
 
 

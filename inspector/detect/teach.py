@@ -14,10 +14,11 @@ from inspector.detect.calibration import (
     fit_with_defects,
     probability,
 )
+from inspector.detect.detail import PER_CELL, Detail, add_detail_features
 from inspector.detect.evaluate import auroc, error_rates
-from inspector.detect.features import Projection, Trunk, extract
+from inspector.detect.features import Projection, Trunk, extract, extract_detail
 from inspector.detect.gaussian import GaussianScorer
-from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
+from inspector.detect.graph import F32, SCORE, SCORE_MAP, GraphBuilder, finish, grid_features, image_score
 from inspector.detect.held_out import Method, Progress, Scorer, blur_kernel, fit_and_check
 from inspector.detect.images import common_layout, list_images, read_image
 from inspector.detect.manifest import (
@@ -126,6 +127,9 @@ def teach(
         calibration = fit_with_defects(good_scores, defect_scores, options.defect_share)
     else:
         calibration = fit_good_only(good_scores, options.false_reject_rate, fitted.synthetic_scores)
+    detail = None
+    if isinstance(fitted.scorer, GaussianScorer):  # the others' scores are on another scale
+        detail = _detail(trunk, good, threads=options.threads, progress=progress)
     progress("Writing the model", 0, 1)
     manifest = _manifest(
         trunk,
@@ -136,21 +140,41 @@ def teach(
         defects=len(defects),
     )
     folder = models_dir / options.name
-    manifest = write_model(folder, build_model(trunk, projection, fitted.scorer, blur), manifest)
+    model = build_model(trunk, projection, fitted.scorer, blur, detail)
+    manifest = write_model(folder, model, manifest)
     progress("Writing the model", 1, 1)
     return Taught(folder, manifest, good_scores, defect_scores)
 
 
-def build_model(trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32) -> bytes:
-    """The finished graph, serialised."""
+def build_model(
+    trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32, detail: Detail | None
+) -> bytes:
+    """The finished graph, serialised. With `detail` the map has half the cell size and is not blurred."""
     graph = GraphBuilder()
-    projected = projection.add_to(graph, trunk.add_to(graph))
-    cells = scorer.add_to(graph, projected)
-    sharp = isinstance(scorer, GaussianScorer)  # the others' maps are too noisy without it
-    image_score(graph, cells, trunk.rows, trunk.columns, blur, blur_map=not sharp)
-    outputs: dict[str, tuple[int, ...]] = {SCORE: (), SCORE_MAP: (trunk.rows, trunk.columns)}
+    levels = trunk.add_levels(graph)
+    cells = scorer.add_to(graph, projection.add_to(graph, grid_features(graph, levels)))
+    fine = None
+    if detail is not None:
+        features = add_detail_features(graph, levels)
+        fine = detail.add_to(graph, features, cells, trunk.rows, trunk.columns)
+    image_score(graph, cells, trunk.rows, trunk.columns, blur, score_map=fine)
+    finer = 1 if detail is None else PER_CELL
+    outputs: dict[str, tuple[int, ...]] = {
+        SCORE: (),
+        SCORE_MAP: (trunk.rows * finer, trunk.columns * finer),
+    }
     model = finish(graph, trunk.layout, outputs, f"{scorer.name} anomaly score")
     return bytes(model.SerializeToString())
+
+
+def _detail(trunk: Trunk, paths: Sequence[Path], *, threads: int, progress: Progress) -> Detail:
+    def images() -> Iterator[Image]:
+        for done, path in enumerate(paths):
+            progress("Learning detail", done, len(paths))
+            yield read_image(path, trunk.layout)
+        progress("Learning detail", len(paths), len(paths))
+
+    return Detail.fit(extract_detail(trunk, images(), threads=threads))
 
 
 def _features(
