@@ -97,9 +97,9 @@ def network_outputs(
     outputs: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {}
     for name in output_names(manifest):
         shape = tuple(engine.get_tensor_shape(name))
-        batched = shape[:1] == (-1,)
-        # A graph without a batch axis was built for one image and keeps its shape.
-        outputs[name] = (shape[1:] if batched else shape, np.float32)
+        if shape[:1] == (-1,):  # as the model gives it for one image: ours without a batch axis
+            shape = shape[1:] if name in {SCORE, SCORE_MAP} else (1, *shape[1:])
+        outputs[name] = (shape, np.float32)
     if set(outputs) != {SCORE, SCORE_MAP}:
         return outputs, None
     rows, columns = outputs[SCORE_MAP][0]

@@ -166,10 +166,7 @@ class PycudaSlot:
                 Answer.from_address(self._host["answers"].ctypes.data + index * ctypes.sizeof(Answer))
                 for index in range(batch)
             ]
-        return [
-            {name: host[index : index + 1].copy() for name, host in self._host.items()}
-            for index in range(batch)
-        ]
+        return [{name: np.array(host[index]) for name, host in self._host.items()} for index in range(batch)]
 
     def close(self) -> None:
         """Give the graphs and the event free; pycuda's memory goes with this object."""
