@@ -17,6 +17,8 @@ from line_sim.score import PartOutcome, Score
 
 NS_PER_MS: Final = 1_000_000
 _RECONNECT_NS: Final = 5_000 * NS_PER_MS  # both ends try again every 1 to 2 s, and catch up
+_DECIDES: Final = "arbiter"  # while it is away nobody decides; its parts come after its return, late
+_RESTART_NS: Final = 5_000 * NS_PER_MS
 _SLOW_MS: Final = 10.0  # a broker that is slower than this may cost the delivery margin
 _SPARE_MS: Final = 60.0  # a trigger that comes with less than this left cannot be answered in time
 
@@ -77,8 +79,12 @@ def excuses(events: Sequence[Event]) -> list[Excuse]:
         if fields["began"]:
             began[key] = at_ns
         elif key in began:
-            after_ns = _RECONNECT_NS if str(fields["kind"]).startswith("broker") else 200 * NS_PER_MS
-            found.append(Excuse(str(fields["kind"]), began.pop(key), at_ns + after_ns))
+            cause, after_ns = str(fields["kind"]), 200 * NS_PER_MS
+            if fields["service"] == _DECIDES:
+                cause, after_ns = f"{cause} {_DECIDES}", _RESTART_NS
+            elif cause.startswith("broker"):
+                after_ns = _RECONNECT_NS
+            found.append(Excuse(cause, began.pop(key), at_ns + after_ns))
     last_ns = max((at_ns for _, at_ns, _ in events), default=0)
     found += [Excuse(str(kind), at_ns, last_ns) for (kind, _, _), at_ns in began.items()]
     return found
@@ -89,7 +95,7 @@ def _may_delay(fields: Fields) -> bool:
     if kind == "broker_slow":
         delay = fields.get("delay_ms")
         return isinstance(delay, int | float) and delay > _SLOW_MS
-    return kind.startswith("broker") or kind == "plc_clock"
+    return kind.startswith("broker") or kind == "plc_clock" or fields["service"] == _DECIDES
 
 
 def judge_run(

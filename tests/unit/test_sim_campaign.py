@@ -125,6 +125,14 @@ def test_a_late_part_is_excused_while_the_way_was_not_open(kind: str) -> None:
     assert kinds(judged(outcome(20, 900), events=events)) == ["late"]
 
 
+def test_while_the_arbiter_is_away_nobody_decides_but_no_part_is_lost() -> None:
+    killed = disturbance("kill", 1, 1.1)
+    events: list[Event] = [(name, at_ns, {**fields, "service": "arbiter"}) for name, at_ns, fields in killed]
+    record = judged(outcome(1, 1500), events=events)
+    assert (record.failed, record.excused) == (False, Counter({"kill arbiter": 1}))
+    assert kinds(judged(outcome(1), events=events)) == ["lost"]
+
+
 def test_nothing_excuses_a_part_without_a_verdict() -> None:
     assert kinds(judged(outcome(1), events=disturbance("broker_down", 0.5, 2.0))) == ["lost"]
 
