@@ -135,7 +135,7 @@ class SparkplugHost:
     def _birth(self, node: _Node, payload: Payload) -> None:
         if payload.seq is None or payload.timestamp_ms is None:
             raise RefusedError("keys", "a birth needs seq and timestamp")
-        if payload.timestamp_ms <= node.newest_ms:
+        if payload.timestamp_ms < node.newest_ms:
             raise RefusedError("replayed", "a birth that is older than what came before")
         node.born, node.bd_seq, node.seq = True, _bd_seq(payload), payload.seq
         node.aliases.clear()
@@ -151,7 +151,9 @@ class SparkplugHost:
         if payload.seq == (node.seq + 1) % 256:
             node.seq = payload.seq
             return
-        if payload.timestamp_ms <= node.newest_ms:
+        # Many messages fit into a millisecond; within one, seq says which came first.
+        behind = (node.seq - payload.seq) % 256 < 128
+        if payload.timestamp_ms < node.newest_ms or (payload.timestamp_ms == node.newest_ms and behind):
             text = f"seq {payload.seq} was here before"
             raise RefusedError("duplicate" if payload.seq == node.seq else "replayed", text)
         node.seq = payload.seq  # something was lost on the way; this message itself is new

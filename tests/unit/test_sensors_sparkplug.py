@@ -121,6 +121,17 @@ def test_a_gap_is_taken_and_asks_for_a_rebirth_once(line: Line) -> None:
     assert line.intake.requests(0) == [], "not with every message"
 
 
+def test_a_gap_or_a_rebirth_within_one_millisecond_is_no_replay(line: Line) -> None:
+    line.torque(2, 1.0)
+    now_ms = line.ms
+    (event,) = line.torque(7, 3.5, at_ms=now_ms)
+    assert event.urgency == 0.9
+    line.say("NBIRTH/weld1", 0, Metric("bdSeq", 1, datatype=DataType.INT64), at_ms=now_ms)
+    torque = Metric("Torque", 1.0, datatype=DataType.DOUBLE)
+    assert len(line.say("DBIRTH/weld1/tool", 1, torque, at_ms=now_ms)) == 1
+    assert line.refusal("DDATA/weld1/tool", 1, torque, at_ms=now_ms) == "duplicate"
+
+
 def test_data_before_a_birth_asks_for_one() -> None:
     line = Line()
     assert line.refusal("DDATA/weld1/tool", 2, Metric("Torque", 1.0, datatype=DataType.DOUBLE)) == "unborn"
