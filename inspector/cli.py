@@ -6,6 +6,7 @@ import typer
 
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
+from inspector.detect.bench.commands import app as bench_app
 from inspector.detect.bring_command import IMPORT_EPILOG, import_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
@@ -58,6 +59,7 @@ app.add_typer(session_app, name="session")
 app.add_typer(models_app, name="models")
 app.add_typer(explain_app, name="explain")
 app.add_typer(engine_app, name="engine")
+app.add_typer(bench_app, name="bench")
 
 
 @app.command()

@@ -13,7 +13,9 @@ import structlog
 def configure(service: str, *, human: bool = False) -> None:
     """Set up logging for this process. `human` gives lines for a terminal instead of JSON."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if human else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if human
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

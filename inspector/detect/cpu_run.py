@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
+from inspector.detect.openvino_runtime import ov
 from inspector.errors import ModelError
 
 Outputs = Mapping[str, npt.NDArray[Any]]

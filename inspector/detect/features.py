@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from inspector.detect.detail import PER_CELL, add_detail_features
 from inspector.detect.graph import (
@@ -22,6 +21,7 @@ from inspector.detect.graph import (
     project,
 )
 from inspector.detect.manifest import InputLayout
+from inspector.detect.openvino_runtime import ov
 
 _SAMPLE_PATCHES: Final = 60_000  # enough for a 64 x 64 covariance
 PROJECTED: Final = "projected"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from inspector.clock import Clock
 from inspector.detect.decode import Decoded, decode, output_names
@@ -14,6 +13,7 @@ from inspector.detect.engine import Counts, Ticket
 from inspector.detect.engine_errors import RunError
 from inspector.detect.frame_context import frame_context
 from inspector.detect.manifest import Manifest
+from inspector.detect.openvino_runtime import ov
 from inspector.detect.outcome import frame_result
 from inspector.detect.prepare import NetworkInput, prepare
 from inspector.detect.slots import SlotPipeline

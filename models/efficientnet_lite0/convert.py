@@ -19,9 +19,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import onnx
-import openvino as ov
 import torch
 from onnx import TensorProto, helper, numpy_helper
+
+from inspector.detect.openvino_runtime import ov
 
 F32 = npt.NDArray[np.float32]
 

@@ -100,10 +100,11 @@ def send_frames(publisher: FramePublisher, camera: str) -> list[PartTrigger]:
 
 
 def judged(arbiter: Arbiter, parts: list[PartTrigger], results: list[FrameResult]) -> list[VerdictRecord]:
-    """Let the arbiter see all parts and all results, then the end of their deadlines."""
+    """Let the arbiter see all parts and all results, then each part's deadline as it comes."""
     now_ns = parts[0].received_ns  # before anything is due
     inputs = [JournalEntry(seq=0, epoch="e", now_ns=now_ns, trigger=part) for part in parts]
     inputs += [JournalEntry(seq=0, epoch="e", now_ns=now_ns, result=result) for result in results]
-    inputs.append(JournalEntry(seq=0, epoch="e", now_ns=parts[-1].received_ns + 1000 * NS_PER_MS))
     outputs = [output for entry in inputs for output in arbiter.step(entry)]
+    while (wake_ns := arbiter.next_wakeup_ns) is not None:
+        outputs += arbiter.step(JournalEntry(seq=0, epoch="e", now_ns=wake_ns))
     return [output for output in outputs if isinstance(output, VerdictRecord)]

@@ -73,7 +73,7 @@ def test_photographs_are_looked_for_beside_the_file_or_where_the_user_says(tmp_p
 
 
 def test_an_unknown_scenario_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="accuracy, .*default, .*emergency"):
+    with pytest.raises(ConfigError, match=r"accuracy, .*default, .*emergency"):
         load_scenario("no-such")
     with pytest.raises(ConfigError, match="--images has no use"):
         load_scenario("default", Path("photos"))

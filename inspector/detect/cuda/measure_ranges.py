@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
-import openvino as ov
 
+from inspector.detect.openvino_runtime import ov
 from inspector.detect.prepare import NetworkInput
 from inspector.errors import ModelError
 
