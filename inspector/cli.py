@@ -8,18 +8,18 @@ from inspector import __version__
 from inspector.camera.commands import app as camera_app
 from inspector.detect.bench.commands import app as bench_app
 from inspector.detect.bring_command import IMPORT_EPILOG, import_model
+from inspector.detect.calibrate_command import CALIBRATE_MODEL_EPILOG, calibrate_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
 from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
 from inspector.detect.merge_command import MERGE_EPILOG, merge
 from inspector.detect.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
-from inspector.detect.threshold_command import THRESHOLD_EPILOG, threshold
 from inspector.detect.training.command import TRAIN_EPILOG, train
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
 from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
-from inspector.services.calibrate import CALIBRATE_EPILOG, calibrate
+from inspector.services.calibrate import CALIBRATE_FUSION_EPILOG, calibrate_fusion
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
@@ -39,14 +39,12 @@ app.command()(run)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
-app.command(epilog=THRESHOLD_EPILOG)(threshold)
 app.command("import", epilog=IMPORT_EPILOG)(import_model)
 app.command(epilog=TRAIN_EPILOG)(train)
 app.command(epilog=MERGE_EPILOG)(merge)
 app.command(epilog=QUANTIZE_EPILOG)(quantize)
 app.command(epilog=PARITY_EPILOG)(parity)
 app.command(epilog=TEACH_CURVE_EPILOG)(teach_curve)
-app.command(epilog=CALIBRATE_EPILOG)(calibrate)
 app.command(epilog=REPLAY_EPILOG)(replay)
 app.command(epilog=COMPARE_EPILOG)(compare)
 app.command()(sessions)
@@ -54,6 +52,10 @@ app.command()(sessions)
 camera_app.command("record", epilog="Example: inspector camera record camera_configs/demo.yaml -n 100")(
     camera_record
 )
+calibrate_app = typer.Typer(no_args_is_help=True, help="Set a risk, and what each modality counts.")
+calibrate_app.command("model", epilog=CALIBRATE_MODEL_EPILOG)(calibrate_model)
+calibrate_app.command("fusion", epilog=CALIBRATE_FUSION_EPILOG)(calibrate_fusion)
+app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(camera_app, name="camera")
 app.add_typer(session_app, name="session")
 app.add_typer(models_app, name="models")

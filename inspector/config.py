@@ -210,7 +210,7 @@ class DecisionConfig(Config):
     failsafe: Failsafe = Failsafe.HOLD
     weight_vision: float = Field(default=0.6, gt=0.0, le=1.0)
     weight_second: float = Field(default=0.4, gt=0.0, le=1.0)
-    fusion: Path | None = None  # a file that `inspector calibrate` wrote; relative to the site file
+    fusion: Path | None = None  # a file that `inspector calibrate fusion` wrote; relative to the site file
     opinion_budget_ms: int = Field(default=800, ge=1)  # ask for one only when this much time is left
 
     @model_validator(mode="after")
@@ -239,7 +239,7 @@ class ModalityFusion(Config):
 
 
 class FusionWeights(Config):
-    """What `inspector calibrate` writes. `examples` is how many labelled parts it rests on."""
+    """What `inspector calibrate fusion` writes. `examples` is how many labelled parts it rests on."""
 
     examples: int = Field(ge=0)
     vision: ModalityFusion

@@ -1,4 +1,4 @@
-"""The command `inspector calibrate`: fusion weights from sessions whose parts were looked at again."""
+"""The command `inspector calibrate fusion`: fusion weights from sessions whose parts were looked at again."""
 
 import json
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ from inspector.store.reader import SessionReader
 from inspector.topics import VERDICTS
 from inspector.types import PartEvidence
 
-CALIBRATE_EPILOG = """
+CALIBRATE_FUSION_EPILOG = """
 Examples:
 
-inspector calibrate sessions/2026-11-22T15-03-35Z    (its labels.csv: part_id,defective)
+inspector calibrate fusion sessions/2026-11-22T15-03-35Z    (its labels.csv: part_id,defective)
 
-inspector calibrate sessions/2026-11-2* --labels reviewed.csv --out site/fusion.json
+inspector calibrate fusion sessions/2026-11-2* --labels reviewed.csv --out site/fusion.json
 
 Then, in the site file: decision: {fusion: fusion.json}
 """
 LABELS = "labels.csv"
 
 
-def calibrate(
+def calibrate_fusion(
     sessions: Annotated[list[Path], typer.Argument(help="Folders of recorded sessions.")],
     labels: Annotated[
         Path | None, typer.Option(help=f"CSV of part_id,defective; else each session's own {LABELS}.")

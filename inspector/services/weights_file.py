@@ -1,4 +1,4 @@
-"""The file of fitted fusion weights: JSON, written by `inspector calibrate`, named in the site file."""
+"""Fitted fusion weights in a JSON file, written by `inspector calibrate fusion`, named in the site file."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def read_weights(path: Path) -> FusionWeights:
         return FusionWeights.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(
-            f"decision.fusion: cannot read {path} ({error.strerror}); `inspector calibrate` writes it"
+            f"decision.fusion: cannot read {path} ({error.strerror}); `inspector calibrate fusion` writes it"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]

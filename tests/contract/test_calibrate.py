@@ -1,4 +1,4 @@
-"""`inspector calibrate`, from a recorded session and its labels to a file that the arbiter takes."""
+"""`inspector calibrate fusion`, from a recorded session and its labels to a file that the arbiter takes."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from inspector.decide.rules import judge
 from inspector.decide.verdicts import Times, make_record
 from inspector.errors import ConfigError
 from inspector.fusion.fit import Example
-from inspector.services.calibrate import calibrate
+from inspector.services.calibrate import calibrate_fusion
 from inspector.services.labels import read_labels
 from inspector.services.weights_file import read_weights, write_weights
 from inspector.store.layout import SessionInfo
@@ -52,7 +52,7 @@ def record(folder: Path, examples: Sequence[Example]) -> Path:
 
 def run(*arguments: str) -> tuple[int, str, BaseException | None]:
     app = typer.Typer()
-    app.command()(calibrate)
+    app.command()(calibrate_fusion)
     result = CliRunner().invoke(app, list(arguments))
     return result.exit_code, result.output, result.exception
 

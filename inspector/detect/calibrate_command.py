@@ -1,4 +1,4 @@
-"""`inspector threshold`: the user sets the risk, the tool picks the threshold and says what it costs."""
+"""`inspector calibrate model`: the user sets the risk, the tool picks the threshold and says its cost."""
 
 import json
 import math
@@ -20,20 +20,20 @@ from inspector.detect.manifest import Calibration, Manifest
 from inspector.detect.model_folder import write_model
 from inspector.errors import ConfigError
 
-THRESHOLD_EPILOG: Final = """DATA holds test_good and test_defect: parts off the line that the model
+CALIBRATE_MODEL_EPILOG: Final = """DATA holds test_good and test_defect: parts off the line that the model
 was not taught from.
 
 Examples:
 
-inspector threshold flange images --max-escape 1%    (says how many good parts it rejects)
+inspector calibrate model flange images --max-escape 1%    (says how many good parts it rejects)
 
-inspector threshold flange images --max-false-reject 0.5%    (needs good parts only)
+inspector calibrate model flange images --max-false-reject 0.5%    (needs good parts only)
 
-inspector threshold flange images --max-escape 1% --dry-run
+inspector calibrate model flange images --max-escape 1% --dry-run
 """
 
 
-def threshold(
+def calibrate_model(
     *,
     model: Annotated[str, typer.Argument(help="A model's name under --models, or its folder.")],
     data: Annotated[Path, typer.Argument(help="Folder with test_good and test_defect.")],
