@@ -331,14 +331,20 @@ class Fault(Message, frozen=True, kw_only=True):
     camera_id: str = ""
 
 
+class JudgedPart(Message, frozen=True, kw_only=True):
+    """A part that has its verdict, told from another of that name by when it was triggered."""
+
+    part_id: str
+    trigger_ns: int
+
+
 class Resumed(Message, frozen=True, kw_only=True):
     """What an arbiter that starts has from the one before it: it is its first input.
 
-    `judged` are the parts that have their verdict and when their trigger was, the oldest first;
-    `seq` was the last verdict's.
+    `judged` is the oldest first; `seq` was the last verdict's.
     """
 
-    judged: tuple[tuple[str, int], ...] = ()
+    judged: tuple[JudgedPart, ...] = ()
     seq: int = 0
     latched_by: SensorEvent | None = None
 

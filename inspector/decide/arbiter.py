@@ -105,8 +105,8 @@ class Arbiter:
     def _on_resumed(self, resumed: Resumed, now_ns: int) -> None:
         self._resumed_ns = now_ns
         self._seq = resumed.seq
-        for part_id, trigger_ns in resumed.judged:
-            self._parts.remember(part_id, trigger_ns)
+        for part in resumed.judged:
+            self._parts.remember(part.part_id, part.trigger_ns)
         self.latched_by = self.latched_by or resumed.latched_by
 
     def _on_event(self, event: SensorEvent, entry: JournalEntry) -> list[Output]:

@@ -20,7 +20,7 @@ import msgspec
 
 from inspector.errors import ConfigError
 from inspector.plc.outbox_file import Put
-from inspector.types import PartTrigger, SensorEvent
+from inspector.types import JudgedPart, PartTrigger, SensorEvent
 
 FILE = "ledger"
 SLOTS = 2048
@@ -50,10 +50,10 @@ class Latched(msgspec.Struct, frozen=True, kw_only=True, tag="latched", tag_fiel
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the last process left, the oldest first. `judged` are parts and when their trigger was."""
+    """What the last process left, the oldest first."""
 
     opened: tuple[PartTrigger, ...] = ()
-    judged: tuple[tuple[str, int], ...] = ()
+    judged: tuple[JudgedPart, ...] = ()
     verdicts: tuple[Put, ...] = ()
     seq: int = 0  # of the last verdict
     latched_by: SensorEvent | None = None
@@ -151,7 +151,7 @@ class Ledger:
         return Left(
             opened=tuple(opened.values()),
             judged=tuple(
-                (put.part_id, each.trigger_utc_ns - utc_offset_ns)
+                JudgedPart(part_id=put.part_id, trigger_ns=each.trigger_utc_ns - utc_offset_ns)
                 for put, each in zip(verdicts, said, strict=True)
                 if put.part_id
             ),

@@ -78,7 +78,7 @@ def test_a_verdict_that_was_given_at_the_last_moment_is_known_and_reaches_the_pl
     publish_two(plc)
     assert dying.wait(30) == -9
     with Cell(BrokerConfig(port=mosquitto.port), outbox) as cell:
-        assert [part_id for part_id, _ in cell.link.left.judged] == [verdict(1).part_id]
+        assert [part.part_id for part in cell.link.left.judged] == [verdict(1).part_id]
         assert cell.link.left.opened == ()
         assert cell.link.left.seq == 1
         cell.until(lambda: "boot-1" in plc.ids("verdict"), "the verdict")

@@ -19,7 +19,7 @@ def test_damaged_weights(demo: Callable[..., Demo], tmp_path: Path) -> None:
     assert summary["late"] == 0, "\n".join(run.lines)
     assert summary["explanations"] == summary["explanations_expected"] > 0
     assert sum(summary["restarts"].values()) == 0
-    assert summary["faults"] > 0, "\n".join(run.lines)
+    assert any("damaged.gguf cannot be loaded" in line for line in run.lines), "\n".join(run.lines)
 
 
 def test_a_stalled_explainer(demo: Callable[..., Demo]) -> None:

@@ -181,7 +181,7 @@ def test_after_the_deadline_only_the_failsafe_is_left() -> None:
 
 def test_an_arbiter_that_resumes_judges_what_was_left_open_and_nothing_twice() -> None:
     line = Line(setup_for())
-    line.at(5000, resumed=Resumed(judged=(("P1", 3 * MS),), seq=7))
+    line.at(5000, resumed=Resumed(judged=(JudgedPart(part_id="P1", trigger_ns=3 * MS),), seq=7))
     assert line.at(5000, trigger=trigger(1, 0)) == [], "the same but for the host's reading of UTC"
     (verdict,) = line.at(5001, trigger=trigger(2, 100))
     assert (verdict.part_id, verdict.seq, verdict.action) == ("P2", 8, Action.HOLD)

@@ -11,7 +11,7 @@ from inspector.errors import ConfigError
 from inspector.plc.ledger import SLOT_BYTES, SLOTS, Ledger
 from inspector.plc.outbox import Kind
 from inspector.plc.outbox_file import Put
-from inspector.types import PartTrigger, Quality, SensorEvent
+from inspector.types import JudgedPart, PartTrigger, Quality, SensorEvent
 
 OFFSET_NS = 1_700_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
@@ -47,7 +47,7 @@ def test_what_was_open_and_what_was_judged_is_there_after_a_kill(tmp_path: Path)
     ledger.latch(estop())
     left = Ledger(tmp_path, OFFSET_NS).left
     assert left.opened == (trigger(1), trigger(3))
-    assert left.judged == (("P2", 2000),)
+    assert left.judged == (JudgedPart(part_id="P2", trigger_ns=2000),)
     assert left.verdicts == (put(2),)
     assert left.seq == 2
     assert left.latched_by == estop()
@@ -76,7 +76,7 @@ def test_the_ring_goes_round_and_over_restarts(tmp_path: Path) -> None:
         ledger.close()
     left = Ledger(tmp_path, OFFSET_NS).left
     assert [part.part_id for part in left.opened] == ["P999999"]
-    assert left.judged[-1][0] == f"P{start + 299}"
+    assert left.judged[-1].part_id == f"P{start + 299}"
     assert len(left.judged) >= SLOTS // 2 - 10
 
 
