@@ -11,6 +11,7 @@ from inspector.types import (
     CommandKind,
     Decision,
     Health,
+    JudgedPart,
     Opinion,
     ReasonCode,
     ResultStatus,
