@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from inspector.detect.cpu_run import CpuRun
 from inspector.detect.decode import decode
-from inspector.detect.frame_entry import Entry, Normalise, network_size, with_frame_entry
+from inspector.detect.frame_entry import Entry, Normalise, network_size, with_frame_entry, with_output_shapes
 from inspector.detect.head_guess import guess_head
 from inspector.detect.manifest import (
     UNCALIBRATED,
@@ -84,8 +84,7 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
     if len(set(labels) - set(options.good_labels)) == 0:
         raise ConfigError("--good-labels: at least one label must speak for a defect")
     whole = with_frame_entry(model, entry, path)
-    data = whole.SerializeToString()
-    run = CpuRun(data, str(path))
+    run = CpuRun(whole.SerializeToString(), str(path))
     outputs = run(np.zeros((1, *_shape(options.frame)), dtype=np.uint8))
     head = Head(
         decode="", outputs={}, labels=labels, good_labels=options.good_labels,
@@ -97,8 +96,9 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
         decode(outputs, manifest)
     except ModelError as error:
         raise ModelError(f"{path}: {error}; is --decode {options.kind} right?") from error
+    whole = with_output_shapes(whole, run.shapes(), path)
     folder = models_dir / options.name
-    return folder, write_model(folder, data, manifest)
+    return folder, write_model(folder, whole.SerializeToString(), manifest)
 
 
 def _read(path: Path) -> onnx.ModelProto:

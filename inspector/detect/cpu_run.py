@@ -36,6 +36,20 @@ class CpuRun:
             raise ModelError(f"{self._origin}: the run failed ({_reason(error)})") from error
         return {name: np.array(results[index]) for index, names in enumerate(self._names) for name in names}
 
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Of all outputs; None for a length that depends on the pixels, such as how many boxes are left.
+
+        Raises ModelError when not even the number of axes is fixed.
+        """
+        found: dict[str, tuple[int | None, ...]] = {}
+        for names, output in zip(self._names, self._compiled.outputs, strict=True):
+            shape = output.get_partial_shape()
+            if shape.rank.is_dynamic:
+                raise ModelError(f"{self._origin}: output {names[0]} has no fixed number of axes")
+            for name in names:
+                found[name] = tuple(None if dim.is_dynamic else dim.get_length() for dim in shape)
+        return found
+
 
 def _reason(error: RuntimeError) -> str:
     """The line that says what is wrong: OpenVINO puts its own source lines before it."""

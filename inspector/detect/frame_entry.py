@@ -1,6 +1,6 @@
 """Puts the frame's way into a network of another make in front of it, inside the graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -17,6 +17,7 @@ from inspector.errors import ConfigError, ModelError
 Normalise = Literal["unit", "imagenet", "none"]
 
 OLDEST_OPSET: Final = 13
+_OLDEST_IR: Final = 7  # opset 13's; before 4 every constant had to be an input too
 _PREFIX: Final = "frame_entry/"
 _GREY: Final = 114.0  # what YOLO's letterbox is filled with
 _IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of pixels in 0..1
@@ -54,11 +55,13 @@ def network_size(model: onnx.ModelProto, wanted: tuple[int, int] | None, path: P
 def with_frame_entry(model: onnx.ModelProto, entry: Entry, path: Path) -> onnx.ModelProto:
     """A copy that takes raw frames, uint8 (1, height, width, channels), named IMAGE.
 
-    Its opset is raised to 13 where it is older. Raises ModelError when that does not work.
+    Its opset is raised to 13 where it is older. Raises ModelError when that does not work. Its outputs
+    have no shapes, which ONNX asks for, until `with_output_shapes`.
     """
     dims = _input_dims(model, path)
     channels = dims[1] or 3
     model = _at_least_opset(model, path)
+    model.ir_version = max(model.ir_version, _OLDEST_IR)
     graph = model.graph
     name = _network_input(model).name
     dtype = _network_input(model).type.tensor_type.elem_type
@@ -82,6 +85,32 @@ def with_frame_entry(model: onnx.ModelProto, entry: Entry, path: Path) -> onnx.M
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     return model
+
+
+def with_output_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int | None]], path: Path
+) -> onnx.ModelProto:
+    """A copy whose outputs have these shapes; None is a length that depends on what the frame shows.
+
+    Raises ModelError where ONNX's own check refuses the graph.
+    """
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    for output in whole.graph.output:
+        shape = output.type.tensor_type.shape
+        shape.SetInParent()  # a scalar has a shape too, without lengths
+        for axis, length in enumerate(shapes[output.name]):
+            dim = shape.dim.add()
+            if length is None:
+                dim.dim_param = f"{output.name}_{axis}"
+            else:
+                dim.dim_value = length
+    try:
+        onnx.checker.check_model(whole)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: no valid graph with the frame's way in ({reason[:200]})") from error
+    return whole
 
 
 def _entry_nodes(builder: GraphBuilder, entry: Entry, channels: int) -> str:

@@ -7,11 +7,15 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tiny_model import write_tiny_model
 
 from inspector.detect.bring import BringOptions, Kind, bring
 from inspector.detect.cpu_run import CpuRun
+from inspector.detect.cuda.half_graph import with_half_precision
 from inspector.detect.decode import Decoded, decode
 from inspector.detect.manifest import InputLayout, Manifest, load_manifest
+from inspector.detect.merge import merged
+from inspector.detect.q_dq import quantized
 from inspector.errors import ConfigError, InspectorError, ModelError
 
 F32 = npt.NDArray[np.float32]
@@ -146,6 +150,48 @@ def test_an_opset_and_a_half_precision_input_of_older_exporters_are_taken(tmp_pa
         path = network(tmp_path / "theirs.onnx", yolo_v5(), opset=opset, dtype=dtype)
         folder, manifest = bring(path, tmp_path / "models", options("yolo"))
         assert run(folder, manifest).detections[0].box_px == (20, 10, 40, 30)
+
+
+def test_what_was_brought_in_can_be_halved_quantized_and_merged(tmp_path: Path) -> None:
+    """Each of them has ONNX check the graph."""
+    theirs = onnx.load(network(tmp_path / "theirs.onnx", yolo_v8()))
+    theirs.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    theirs.ir_version = 3  # of that time: constants are inputs too
+    for tensor in theirs.graph.initializer:
+        theirs.graph.input.append(
+            helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        )
+    onnx.save(theirs, tmp_path / "theirs.onnx")
+    folder, manifest = bring(tmp_path / "theirs.onnx", tmp_path / "models", options("yolo"))
+    assert run(folder, manifest).detections[0].box_px == (20, 10, 40, 30)
+    model = onnx.load(folder / manifest.onnx.file)
+    dims = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    assert dims == [1, 6, 400]
+    with_half_precision(model)
+    quantized(model, [], {}, "asymmetric")
+    write_tiny_model(tmp_path / "tiny")
+    merged(onnx.load(tmp_path / "tiny" / "model.onnx"), model)
+
+
+def test_how_many_boxes_are_left_stays_open(tmp_path: Path) -> None:
+    path = network(tmp_path / "theirs.onnx", {"all": end_to_end()["output0"]})
+    theirs = onnx.load(path)
+    graph = theirs.graph
+    graph.initializer.append(numpy_helper.from_array(np.float32(0.5), "limit"))
+    graph.initializer.append(numpy_helper.from_array(np.array([4], dtype=np.int64), "four"))
+    graph.node.extend([
+        helper.make_node("Gather", ["all", "four"], ["scores"], axis=2),
+        helper.make_node("Greater", ["scores", "limit"], ["over"]),
+        helper.make_node("Squeeze", ["over"], ["kept"]),
+        helper.make_node("Compress", ["all", "kept"], ["output0"], axis=1),
+    ])  # fmt: skip
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, "left", 6]))
+    onnx.save(theirs, path)
+    folder, manifest = bring(path, tmp_path / "models", options("yolo"))
+    dims = onnx.load(folder / manifest.onnx.file).graph.output[0].type.tensor_type.shape.dim
+    assert dims[1].dim_param
+    assert run(folder, manifest).detections[0].box_px == (20, 10, 40, 30)
 
 
 def test_labels_come_from_the_file_where_it_names_them(tmp_path: Path) -> None:
