@@ -4,7 +4,8 @@ The caller only ever puts a record on a queue; one thread writes, another one sy
 on its way to the broker before its record is on the disk, so that an emergency never waits for
 one. What a killed process (SIGKILL) had handed over is read back at the next start; a power cut
 may lose the last `SYNC_EVERY_S`. Each line carries a CRC-32, so a line torn by a crash is told
-and skipped.
+and skipped. When a write fails, the file is left as it is until a whole snapshot has replaced it: a
+later record in it would say that the lost ones before it never were.
 """
 
 import fcntl
@@ -25,6 +26,7 @@ from inspector.plc.outbox import AWAITING_ACK, Entry, Kind
 
 A = TypeVar("A")
 SYNC_EVERY_S = 0.2
+RETRY_S = 1.0  # between two attempts to replace a file that has lost records
 COMPACT_AT_BYTES = 4 * 1024 * 1024
 MAX_WAITING = 8192  # records that a hung disk may hold up before they are dropped and counted
 
@@ -128,7 +130,10 @@ class OutboxFile:
         self._fd = -1
         self._fd_lock = threading.Lock()
         self._size = 0
-        self._torn = False
+        self._lost = False  # some record is not in the file, and in no snapshot on its way there
+        self._torn = False  # the writer's own: the file ends before what was lost
+        self._compacting = False
+        self._retry_s = 0.0
         try:
             loaded = self.loaded
             self._replace(_snapshot(loaded.entries, loaded.awaiting, loaded.next_key))
@@ -146,19 +151,24 @@ class OutboxFile:
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the file has grown so much that `compact` is due."""
-        return self._size > COMPACT_AT_BYTES
+        """Whether `compact` is due: the file has grown too large, or has lost records."""
+        if self._compacting:
+            return False
+        return self._size > COMPACT_AT_BYTES or (self._lost and time.monotonic() >= self._retry_s)
 
     def append(self, record: Record) -> None:
         """Have one record written."""
         if self._work.qsize() >= MAX_WAITING:
             self.counters["records_dropped"] += 1
-            return
+            self._lost = True
+        if self._lost:
+            return  # the snapshot that is due has it
         self._work.put(_line(record))
 
     def compact(self, entries: Iterable[Put], awaiting: Iterable[tuple[str, str]], next_key: int = 1) -> None:
         """Have the file replaced by just these open entries, and verdicts that wait for the PLC."""
-        self._size = 0  # until the thread knows better, so that it is not asked for again
+        self._compacting, self._lost = True, False
+        self._retry_s = time.monotonic() + RETRY_S
         self._work.put((_snapshot(entries, awaiting, next_key),))
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -189,9 +199,10 @@ class OutboxFile:
                     # What stood before it is in it, or has ended.
                     lines = b""
                     self._guard(self._replace, item[0])
+                    self._compacting = False
                 else:
                     lines += item
-            if lines:
+            if lines and not self._torn:
                 self._guard(self._append, lines)
             self._unsynced.set()
 
@@ -209,20 +220,17 @@ class OutboxFile:
             self._closed.wait(SYNC_EVERY_S)
 
     def _guard(self, action: Callable[[A], None], argument: A) -> None:
-        """A full or failing disk degrades: it is counted and told, and tried again next time."""
+        """A full or failing disk degrades: it is counted and told until a snapshot is written."""
         try:
             action(argument)
         except OSError as error:
-            self._torn = True
+            self._torn = self._lost = True
             self.counters["write_errors"] += 1
             self.failure = f"cannot write {self._path}: {error.strerror}"
-        else:
-            self.failure = None
 
     def _append(self, lines: bytes) -> None:
-        _write(self._fd, b"\n" + lines if self._torn else lines)
+        _write(self._fd, lines)
         self._size += len(lines)
-        self._torn = False
 
     def _replace(self, lines: bytes) -> None:
         new = self._path.with_suffix(".new")
@@ -238,7 +246,7 @@ class OutboxFile:
             if self._fd >= 0:
                 os.close(self._fd)
             self._fd = fd
-        self._size, self._torn = len(lines), False
+        self._size, self._torn, self.failure = len(lines), False, None
 
 
 def _write(fd: int, lines: bytes) -> None:

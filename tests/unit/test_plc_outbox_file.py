@@ -1,5 +1,9 @@
 """The outbox on disk: what a killed process leaves is read back, whatever was torn."""
 
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,3 +138,50 @@ def test_a_plc_that_never_acknowledges_does_not_fill_the_disk(tmp_path: Path) ->
     awaiting = read(tmp_path)[1]
     assert len(awaiting) == AWAITING_ACK
     assert awaiting[-1] == (f"v{keys[-1]}", f"p{keys[-1]}")
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow: write(2) fails with EFBIG, as it does with ENOSPC."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_what_a_full_disk_refused_is_in_the_next_snapshot(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path)
+    lost = to_record(verdict(1), 0)
+    with full_disk():
+        file.append(lost)
+        wait_until(lambda: file.failure is not None)
+    file.append(End(key=5, out=True))  # written, it would say that 1 to 4 had been there
+    assert (tmp_path / "outbox.log").read_bytes() == b""
+    assert file.wants_compaction
+    file.compact([lost], [], next_key=6)
+    file.append(to_record(verdict(6), 0))
+    wait_until(lambda: file.failure is None)
+    assert not file.wants_compaction
+    file.close()
+    assert read(tmp_path) == ([1, 6], (), 7, 0)
+
+
+def test_a_disk_that_stays_full_is_tried_again_and_not_with_each_message(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path)
+    with full_disk():
+        file.append(to_record(verdict(1), 0))
+        wait_until(lambda: file.failure is not None)
+        file.compact([to_record(verdict(1), 0)], [], next_key=2)
+        wait_until(lambda: file.counters["write_errors"] == 2)
+        assert not file.wants_compaction
+        wait_until(lambda: file.wants_compaction)
+    file.close()
