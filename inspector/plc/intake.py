@@ -39,8 +39,10 @@ class PlcIntake:
         """
         values = self._decode("trigger", TRIGGER, payload, retained)
         part_id = str(values["part_id"])
-        if not all("!" <= c <= "~" for c in part_id):
-            raise self._refuse("range", "trigger: part_id must be printable ASCII without spaces")
+        # A quotation mark or a backslash takes two bytes in JSON: the verdict could pass its 512.
+        if not all("!" <= c <= "~" and c not in '"\\' for c in part_id):
+            text = 'trigger: part_id must be printable ASCII without spaces, " and \\'
+            raise self._refuse("range", text)
         if payload in self._triggers:
             raise self._refuse("duplicate", f"trigger: {part_id} was here before")
         self._triggers[payload] = None

@@ -47,8 +47,8 @@ def verdict_payload(verdict: Verdict, latency_ms: float, utc_offset_ns: int) -> 
         "failsafe": verdict.failsafe,
         "skew_ms": round(verdict.skew_ms, 3),
         "latency_ms": max(-1.0, round(latency_ms, 3)),
-        "trigger_utc_ns": verdict.trigger_ns + utc_offset_ns,
-        "valid_until_utc_ns": verdict.valid_until_ns + utc_offset_ns,
+        "trigger_utc_ns": _utc_ns(verdict.trigger_ns, utc_offset_ns),
+        "valid_until_utc_ns": _utc_ns(verdict.valid_until_ns, utc_offset_ns),
         "model": verdict.model_sha256[:12],
         "config": verdict.config_sha256[:12],
         "ok": verdict.action is Action.PASS,
@@ -80,7 +80,7 @@ class _Notice(msgspec.Struct):
 def undelivered_payload(verdict: bytes, expired_utc_ns: int) -> bytes:
     """Return the notice that a verdict, given as its payload, was not delivered in time."""
     values = msgspec.structs.asdict(msgspec.json.decode(verdict, type=_Notice))
-    return _encode(UNDELIVERED, {**values, "expired_utc_ns": expired_utc_ns})
+    return _encode(UNDELIVERED, {**values, "expired_utc_ns": max(0, expired_utc_ns)})
 
 
 def explanation_payload(explanation: Explanation) -> bytes:
@@ -111,7 +111,7 @@ def fault_payload(fault: Fault, utc_offset_ns: int) -> bytes:
             "text": _text(fault.text, 240),
             "part_id": _text(fault.part_id, 64),
             "camera_id": _text(fault.camera_id, 64),
-            "utc_ns": fault.at_ns + utc_offset_ns,
+            "utc_ns": _utc_ns(fault.at_ns, utc_offset_ns),
         },
     )
 
@@ -156,6 +156,12 @@ def _encode(schema: Schema, values: dict[str, Scalar]) -> bytes:
 
 def _broken(schema: Schema, error: Exception) -> InvariantError:
     return InvariantError(f"our own {schema.name} message breaks its schema: {error}")
+
+
+def _utc_ns(at_ns: int, utc_offset_ns: int) -> int:
+    # A PLC whose clock stands at 1970 says 0; the offset of today may be a little smaller than the
+    # one by which that was taken in.
+    return max(0, at_ns + utc_offset_ns)
 
 
 def _size(values: dict[str, Scalar]) -> int:

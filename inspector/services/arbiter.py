@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from inspector.bus import FrameSubscriber
 from inspector.config import Site
 from inspector.decide.arbiter import Arbiter
+from inspector.errors import InvariantError
 from inspector.plc.incoming import Incoming
 from inspector.plc.link import PlcLink
 from inspector.plc.state import CellState
@@ -124,7 +125,11 @@ class ArbiterService:
         left = self._link.left
         self._take(Resumed(judged=left.judged, seq=left.seq, latched_by=left.latched_by))
         for trigger in left.opened:
-            self._take(trigger)
+            try:
+                self._take(trigger)
+            except InvariantError as error:
+                # It would come back at every start: one part without a verdict, not a dead cell.
+                self._context.fault("PART_NOT_RESUMED", str(error), part_id=trigger.part_id)
 
     def _incoming(self) -> Iterator[Incoming]:
         """What came over MQTT, and triggers that are frames; sensor events first, they may be urgent."""

@@ -53,7 +53,7 @@ def test_a_repeated_trigger_is_one_part() -> None:
     assert intake.refused == {"duplicate": 1}
 
 
-@pytest.mark.parametrize("part_id", ["", "x" * 65, "a b", "ä", "\u0000", 5, None])
+@pytest.mark.parametrize("part_id", ["", "x" * 65, "a b", "ä", "\u0000", 'a"b', "a\\b", 5, None])
 def test_a_part_id_that_a_plc_string_cannot_hold_is_refused(part_id: object) -> None:
     with pytest.raises(RefusedError, match="trigger"):
         take(PlcIntake(), trigger_payload(part_id=part_id))

@@ -66,6 +66,15 @@ def sent(message: Verdict, latency_ms: float = 12.5) -> dict[str, object]:
     return values
 
 
+def test_a_plc_whose_clock_stands_at_1970_has_its_verdict_too() -> None:
+    # utc_ns 0 was taken in with an offset that was a little larger than that of the sending.
+    at_ns = -OFFSET_NS - 7
+    values = sent(verdict(trigger_ns=at_ns, valid_until_ns=at_ns))
+    assert values["trigger_utc_ns"] == values["valid_until_utc_ns"] == 0
+    fault = Fault(service="plc", code="X", text="", at_ns=at_ns)
+    assert json.loads(payloads.fault_payload(fault, OFFSET_NS))["utc_ns"] == 0
+
+
 def test_verdict_as_documented() -> None:
     assert sent(VERDICT_1) == {
         "verdict_id": "0f3a-17",

@@ -1,0 +1,55 @@
+"""An arbiter that takes over what the one before left, also when a part of it cannot be told."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.bus import Bus, sweep
+from inspector.clock import NS_PER_S, SystemClock
+from inspector.config_load import load_site
+from inspector.metrics import Metrics
+from inspector.plc.ledger import Ledger
+from inspector.services.arbiter import ArbiterService
+from inspector.services.loop import Context
+from inspector.services.setup import outbox_folder
+from inspector.types import Fault, PartTrigger
+
+SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
+TOO_LONG = "x" * 65  # refused at the door; only a ledger of another make holds it
+
+
+@pytest.fixture
+def faults() -> list[Fault]:
+    return []
+
+
+@pytest.fixture
+def context(tmp_path: Path, faults: list[Fault]) -> Iterator[Context]:
+    domain = f"{os.getpid()}"
+    site = load_site(SITE)
+    recorder = site.site.recorder.model_copy(update={"directory": tmp_path})
+    line = site.site.model_copy(update={"recorder": recorder})
+    site = site.model_copy(update={"site": line})
+    with Bus(domain, "arbiter") as bus:
+        yield Context("arbiter", domain, site, bus, SystemClock(), Metrics("arbiter"), faults.append)
+    sweep(domain)
+
+
+def test_a_part_whose_verdict_cannot_be_told_does_not_end_the_arbiter(
+    context: Context, faults: list[Fault]
+) -> None:
+    folder = outbox_folder(context.site)
+    clock = context.clock
+    offset_ns = clock.utc_ns() - clock.now_ns()
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder, offset_ns)
+    at_ns = clock.now_ns() - 10 * NS_PER_S
+    for seq, part_id in enumerate((TOO_LONG, "P2")):
+        ledger.opened(PartTrigger(part_id=part_id, seq=seq, trigger_ns=at_ns, received_ns=at_ns), offset_ns)
+    arbiter = ArbiterService(context)
+    arbiter.close()
+    assert [(fault.code, fault.part_id) for fault in faults] == [("PART_NOT_RESUMED", TOO_LONG)]
+    left = Ledger(folder, offset_ns).left
+    assert [verdict.part_id for verdict in left.verdicts] == ["P2"]
