@@ -152,11 +152,9 @@ def _metric(message: Any) -> Metric:
     name = next((n for n in _VALUE_NAMES if message.HasField(n)), None)
     value: Value | None = None
     if name is not None and not message.is_null:
-        value = _signed(getattr(message, name), int(message.datatype))
-        if isinstance(value, float) and not math.isfinite(value):
-            value = None
+        value = _value(getattr(message, name), int(message.datatype))
     return Metric(
-        name=str(message.name),
+        name=message.name if isinstance(message.name, str) else "",
         value=value,
         alias=int(message.alias) if message.HasField("alias") else None,
         timestamp_ms=int(message.timestamp) if message.HasField("timestamp") else None,
@@ -164,6 +162,13 @@ def _metric(message: Any) -> Metric:
         historical=bool(message.is_historical),
         quality=_quality(zip(message.properties.keys, message.properties.values, strict=False)),
     )
+
+
+def _value(value: Any, datatype: int) -> Value | None:
+    if isinstance(value, bytes):  # protobuf's way of handing out text that is not UTF-8
+        return None
+    read = _signed(value, datatype)
+    return None if isinstance(read, float) and not math.isfinite(read) else read
 
 
 def _quality(properties: Iterable[tuple[str, Any]]) -> int:

@@ -94,7 +94,9 @@ class SparkplugHost:
                     node.aliases[device, metric.alias] = metric.name
         taken = Taken()
         for metric in payload.metrics:
-            label = metric.name or node.aliases.get((device, metric.alias or 0), "")
+            label = metric.name
+            if not label and metric.alias is not None:
+                label = node.aliases.get((device, metric.alias), "")
             sensor_id = self._of.get((group, name, device, label))
             if sensor_id is None:
                 continue  # a metric that nobody asked for
@@ -168,7 +170,7 @@ class SparkplugHost:
         what = f"sensor {sensor_id}"
         if metric.historical:
             raise RefusedError("stale", f"{what}: a historical value")
-        if metric.value is None or isinstance(metric.value, str):
+        if not isinstance(metric.value, int | float):
             raise RefusedError("type", f"{what}: not a finite number")
         at_ms = (metric.timestamp_ms if metric.timestamp_ms is not None else payload.timestamp_ms) or 0
         if at_ms > MAX_INT // NS_PER_MS:

@@ -219,8 +219,28 @@ def test_rubbish_is_counted_and_changes_nothing(storm: list[tuple[str, bytes]]) 
     assert len(line.torque(2, 3.5)) == 1
 
 
+def test_text_that_is_not_utf_8_is_refused_and_hides_no_other_metric(line: Line) -> None:
+    line.born()
+    text = Metric("Torque", "zz", datatype=DataType.STRING)
+    line.ms += 1
+    payload = encode(Payload(line.ms, 2, (text,))).replace(b"zz", b"\xff\xfe")
+    with pytest.raises(RefusedError, match="not a finite number"):
+        line.bytes("DDATA/weld1/tool", payload)
+    name = Metric("zz", 1.0, datatype=DataType.DOUBLE)
+    line.ms += 1
+    torque = Metric("Torque", 3.5, datatype=DataType.DOUBLE)
+    payload = encode(Payload(line.ms, 3, (name, torque))).replace(b"zz", b"\xff\xfe")
+    assert [event.value for event in line.bytes("DDATA/weld1/tool", payload)] == [3.5]
+    assert [metric.name for metric in decode(payload).metrics] == ["", "Torque"]
+
+
 values = st.one_of(
-    st.none(), st.floats(), st.booleans(), st.text(max_size=5), st.integers(-(2**63), 2**64 - 1)
+    st.none(),
+    st.floats(),
+    st.booleans(),
+    st.text(max_size=5),
+    st.just("zz"),
+    st.integers(-(2**63), 2**64 - 1),
 )
 metrics = st.builds(
     Metric,
@@ -252,7 +272,9 @@ def test_whatever_a_node_says_events_are_within_bounds(
         fitting = [m for m in some if not (isinstance(m.value, str) and m.datatype != DataType.STRING)]
         fitting = [m for m in fitting if not (isinstance(m.value, float) and m.datatype != DataType.DOUBLE)]
         try:
-            events = line.say(where, seq, *fitting, at_ms=at_ms)
+            line.ms += 1
+            said_bytes = encode(Payload(at_ms, seq, tuple(fitting)))
+            events = line.bytes(where, said_bytes.replace(b"zz", b"\xff\xfe"))  # no UTF-8 then
         except RefusedError:
             continue
         for event in events:
