@@ -66,7 +66,9 @@ def result(
     )
 
 
-def reading(seq: int, at_ms: float, urgency: float = 0.0, p: float | None = 0.5) -> SensorEvent:
+def reading(
+    seq: int, at_ms: float, urgency: float = 0.0, p: float | None = 0.5, received_ms: float | None = None
+) -> SensorEvent:
     return SensorEvent(
         sensor_id="vib",
         kind="vibration",
@@ -77,7 +79,7 @@ def reading(seq: int, at_ms: float, urgency: float = 0.0, p: float | None = 0.5)
         p_defect=p,
         seq=seq,
         observed_ns=round(at_ms * MS),
-        received_ns=round(at_ms * MS),
+        received_ns=round((at_ms if received_ms is None else received_ms) * MS),
     )
 
 

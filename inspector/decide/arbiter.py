@@ -107,7 +107,11 @@ class Arbiter:
         self._seq = resumed.seq
         for part in resumed.judged:
             self._parts.remember(part.part_id, part.trigger_ns)
-        self.latched_by = self.latched_by or resumed.latched_by
+        latched_by = self.latched_by or resumed.latched_by
+        if latched_by is not None and latched_by.received_ns > now_ns:
+            # From before a reboot, which begins the clock anew: a RESET from now on is a later one.
+            latched_by = msgspec.structs.replace(latched_by, received_ns=now_ns)
+        self.latched_by = latched_by
 
     def _on_event(self, event: SensorEvent, entry: JournalEntry) -> list[Output]:
         self._readings.add(event)
@@ -156,8 +160,13 @@ class Arbiter:
         return {opinion.part_id}
 
     def _on_command(self, command: Command) -> None:
-        if command.kind is CommandKind.RESET:
-            self.latched_by = None
+        if command.kind is not CommandKind.RESET or self.latched_by is None:
+            return
+        if command.received_ns < self.latched_by.received_ns:
+            # Whoever sent it could not know of this emergency; events are taken before commands.
+            self._counters["resets_before_emergency"] += 1
+            return
+        self.latched_by = None
 
     # -- deciding --------------------------------------------------------------------------------
 

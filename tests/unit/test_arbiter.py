@@ -103,10 +103,33 @@ def test_emergency_comes_first_takes_the_open_parts_and_latches_until_reset() ->
     assert (part.part_id, part.decision) == ("P1", Decision.EMERGENCY_BRAKE)
     (latched,) = line.at(100, trigger=trigger(2, 100))
     assert latched.reason_code is ReasonCode.LATCHED
-    line.at(200, command=Command(kind=CommandKind.RESET, source="hmi", received_ns=0))
+    line.at(200, command=reset(200))
     line.at(300, trigger=trigger(3, 300))
     (after,) = line.at(320, result=result(9, 300, 0.01))
     assert after.action is Action.PASS
+
+
+def reset(received_ms: float) -> Command:
+    return Command(kind=CommandKind.RESET, source="hmi", received_ns=round(received_ms * MS))
+
+
+def test_a_reset_from_before_an_emergency_does_not_end_it() -> None:
+    line = Line(setup_for())
+    line.at(6, event=reading(1, 5, urgency=0.95))
+    line.at(6, command=reset(4))  # of the same poll: events are taken before commands
+    (latched,) = line.at(100, trigger=trigger(2, 100))
+    assert latched.reason_code is ReasonCode.LATCHED
+    line.at(200, command=reset(200))
+    assert line.arbiter.latched_by is None
+
+
+def test_an_emergency_from_before_a_reboot_can_be_reset() -> None:
+    line = Line(setup_for())
+    line.at(10, resumed=Resumed(latched_by=reading(1, 9_000_000, urgency=0.95)))
+    (latched,) = line.at(100, trigger=trigger(2, 100))
+    assert latched.reason_code is ReasonCode.LATCHED
+    line.at(200, command=reset(200))
+    assert line.arbiter.latched_by is None
 
 
 def test_urgency_at_the_limit_is_not_over_it() -> None:

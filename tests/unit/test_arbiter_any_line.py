@@ -86,7 +86,7 @@ class AnyLine(RuleBasedStateMachine):
     def sensor_speaks(self, offset_ms: float, urgency: float, p: float | None) -> None:
         self.seq += 1
         before = len(self.line.verdicts)
-        self.line.at(self.now_ms, event=reading(self.seq, self.now_ms + offset_ms, urgency, p))
+        self.line.at(self.now_ms, event=reading(self.seq, self.now_ms + offset_ms, urgency, p, self.now_ms))
         new = self.line.verdicts[before:]
         if urgency > POLICY.emergency_urgency:
             brakes = [verdict for verdict in new if verdict.decision is Decision.EMERGENCY_BRAKE]
@@ -111,7 +111,8 @@ class AnyLine(RuleBasedStateMachine):
 
     @rule()
     def operator_resets(self) -> None:
-        self.line.at(self.now_ms, command=Command(kind=CommandKind.RESET, source="hmi", received_ns=0))
+        at_ns = round(self.now_ms * 1e6)
+        self.line.at(self.now_ms, command=Command(kind=CommandKind.RESET, source="hmi", received_ns=at_ns))
         assert self.line.arbiter.latched_by is None
 
     @rule(wait_ms=st.floats(0, 600))

@@ -61,10 +61,11 @@ class History:
         self.line.at(self.now_ms, result=result(self.next(), self.part_ms + 1, p, status=status))
 
     def read(self, urgency: float, p: float) -> None:
-        self.line.at(self.now_ms, event=reading(self.next(), self.part_ms + 2, urgency, p))
+        self.line.at(self.now_ms, event=reading(self.next(), self.part_ms + 2, urgency, p, self.now_ms))
 
     def reset(self) -> None:
-        self.line.at(self.now_ms, command=Command(kind=CommandKind.RESET, source="hmi", received_ns=0))
+        at_ns = round(self.now_ms * 1e6)
+        self.line.at(self.now_ms, command=Command(kind=CommandKind.RESET, source="hmi", received_ns=at_ns))
 
     def opined(self, p: float) -> None:
         opinion = Opinion(part_id=f"P{len(self.parts)}", p_defect=p, latency_ms=1, model_sha256="")
