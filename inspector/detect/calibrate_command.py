@@ -17,7 +17,7 @@ from inspector.detect.conformal import RiskThreshold, control_escapes, control_f
 from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.evaluation import Evaluation, Kind, evaluate_model
 from inspector.detect.manifest import Calibration, Manifest
-from inspector.detect.model_folder import write_model
+from inspector.detect.model_folder import write_manifest
 from inspector.errors import ConfigError
 
 CALIBRATE_MODEL_EPILOG: Final = """DATA holds test_good and test_defect: parts off the line that the model
@@ -60,7 +60,7 @@ def calibrate_model(
     found = control(good, defect, rate)
     moved = with_limit(evaluation.manifest, found.score)
     if not dry_run:
-        write_model(folder, (folder / moved.onnx.file).read_bytes(), moved)
+        write_manifest(folder, moved)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
     else:

@@ -23,11 +23,11 @@ from inspector.detect.cuda.qdq_graph import quantized_values
 from inspector.detect.cuda.tensorrt_library import TensorRt
 from inspector.detect.images import list_images, read_image
 from inspector.detect.manifest import Manifest, load_manifest
+from inspector.detect.model_folder import ENGINES_FOLDER
 from inspector.detect.parity import Parity, compare, judge_with
 from inspector.detect.prepare import NetworkInput
 from inspector.errors import ConfigError, ModelError
 
-ENGINES_FOLDER: Final = "engines"
 MOST_IMAGES: Final = 500  # for calibration and parity; more tell nothing new
 
 

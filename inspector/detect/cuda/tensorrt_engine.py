@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inspector.clock import Clock
-from inspector.detect.cuda.build_model import ENGINES_FOLDER
 from inspector.detect.cuda.device import Gpu, close_gpu, open_gpu
 from inspector.detect.cuda.driver_api import DriverApi
 from inspector.detect.cuda.engine_file import Precision
@@ -16,6 +15,7 @@ from inspector.detect.cuda.nvrtc import cached_kernel
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot, gpu_errors
 from inspector.detect.engine import Counts, Ticket
 from inspector.detect.manifest import Manifest
+from inspector.detect.model_folder import ENGINES_FOLDER
 from inspector.detect.outcome import frame_result
 from inspector.detect.slots import SlotPipeline
 from inspector.types import Frame, FrameResult

@@ -1,0 +1,57 @@
+"""What stays in a model's folder when the model changes."""
+
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from tiny_model import HEIGHT, WIDTH, write_tiny_model
+
+from inspector.detect.calibrate_command import calibrate_model
+from inspector.detect.manifest import load_manifest
+from inspector.detect.model_folder import write_manifest, write_model
+
+
+def model_with_engine(folder: Path) -> Path:
+    write_tiny_model(folder)
+    (folder / "engines").mkdir()
+    (folder / "engines" / "one.engine").write_bytes(b"plan")
+    (folder / "photos").mkdir()
+    (folder / "photos" / "setup.txt").write_text("lamp at 40 cm")
+    return folder
+
+
+def test_engines_stay_with_their_graph_and_notes_in_any_case(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "disc")
+    manifest, graph = load_manifest(folder), (folder / "model.onnx").read_bytes()
+    write_model(folder, graph, manifest)
+    assert (folder / "engines" / "one.engine").read_bytes() == b"plan"
+    write_model(folder, graph + b"\x12\x01a", manifest)  # protobuf: another field
+    assert not (folder / "engines").exists()
+    assert (folder / "photos" / "setup.txt").read_text() == "lamp at 40 cm"
+    assert [path.name for path in tmp_path.iterdir()] == ["disc"]
+
+
+def test_a_manifest_is_replaced_alone(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "disc")
+    manifest = load_manifest(folder)
+    changed = msgspec.structs.replace(manifest, metrics={"seen": 1.0})
+    before = (folder / "model.onnx").stat()
+    write_manifest(folder, changed)
+    assert load_manifest(folder) == changed
+    assert (folder / "model.onnx").stat() == before
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "engines", "manifest.yaml", "model.onnx", "photos",
+    ]  # fmt: skip
+
+
+def test_calibrating_leaves_the_engines(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "disc")
+    (tmp_path / "data" / "test_good").mkdir(parents=True)
+    for grey in range(40, 60):
+        image = np.full((HEIGHT, WIDTH), grey, dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "data" / "test_good" / f"{grey}.png"), image)
+    before = load_manifest(folder)
+    calibrate_model(model=str(folder), data=tmp_path / "data", max_false_reject="10%", threads=1)
+    assert load_manifest(folder).calibration != before.calibration
+    assert (folder / "engines" / "one.engine").is_file()
