@@ -30,9 +30,10 @@ class CauseCode(StrEnum):
 class Cause:
     """One allowed cause. `brief` is for the prompt, where the facts already have the numbers.
 
-    `must_name` are names that a text about it has to contain. `likely` is what the site's knowledge
-    says lies behind it, with where it says so, or "": code adds it to the text, so that no row of a
-    table ever reaches a language model.
+    `must_name` are names that a text about it has to contain. `text` is always made by code: its words
+    are those that the grammar and the check allow. `known` is what the site's knowledge says lies
+    behind it, `likely` the same as a sentence with where it says so, or "": code adds them to what
+    people read, so that no row of a table ever reaches a language model, or widens what it may say.
     """
 
     code: CauseCode
@@ -40,7 +41,13 @@ class Cause:
     brief: str
     action: str
     must_name: tuple[str, ...] = ()
+    known: str = ""
     likely: str = ""
+
+    @property
+    def told(self) -> str:
+        """The cause as people read it: the site's own words first, where it has some."""
+        return f"{self.known} ({self.text})" if self.known else self.text
 
 
 def rank_causes(facts: Facts, known: Sequence[Known] = ()) -> tuple[Cause, ...]:
@@ -58,7 +65,7 @@ def _known(cause: Cause, known: Sequence[Known]) -> Cause:
     said = ", or ".join(row.cause for row in known)
     return replace(
         cause,
-        text=f"{said} ({cause.text})",
+        known=said,
         action=". ".join(row.action for row in known if row.action) + "."
         if known[0].action
         else cause.action,

@@ -62,7 +62,7 @@ def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
     check_text(text, facts, cause)
     return Worded(
         text=with_likely(text, cause),
-        cause=shorten(cause.text, MAX_CAUSE),
+        cause=shorten(cause.told, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=cited,
     )

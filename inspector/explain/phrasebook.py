@@ -67,21 +67,15 @@ def word_in(language: Language, facts: Facts, cause: Cause) -> Worded:
     plain = replace(cause, likely="")
     made = word(facts, plain)
     text = book.say(shorten(made.text, MAX_TEXT), names)
-    said = _known_part(cause)
     if cause.likely:
         label = book.say("Likely cause:", ())
         text = f"{text} {label} {cause.likely.removeprefix('Likely cause: ')}"
-    cause_text = book.say(cause.text.removeprefix(said), names)
+    told = replace(cause, text=book.say(cause.text, names)).told
     return Worded(
         text=text,
-        cause=shorten(said + cause_text, MAX_CAUSE),
-        recommended_action=shorten(cause.action if said else book.say(cause.action, names), MAX_ACTION),
+        cause=shorten(told, MAX_CAUSE),
+        recommended_action=shorten(
+            cause.action if cause.known else book.say(cause.action, names), MAX_ACTION
+        ),
         cited=made.cited,
     )
-
-
-def _known_part(cause: Cause) -> str:
-    """Return what of the cause's text are the site's own words, which stay as they are."""
-    if not cause.likely:
-        return ""
-    return cause.likely.removeprefix("Likely cause: ").rpartition(" (")[0] + " "

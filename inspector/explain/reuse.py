@@ -50,7 +50,7 @@ class Reuse:
             return None
         return Worded(
             text=with_likely(text, cause),
-            cause=shorten(cause.text, MAX_CAUSE),
+            cause=shorten(cause.told, MAX_CAUSE),
             recommended_action=shorten(cause.action, MAX_ACTION),
             cited=cited,
         )

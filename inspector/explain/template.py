@@ -35,7 +35,7 @@ def word(facts: Facts, cause: Cause) -> Worded:
     used = [fact for fact in facts.facts if matters(fact, cause)]
     return Worded(
         text=with_likely(shorten(" ".join(_sentence(fact) for fact in used), MAX_TEXT), cause),
-        cause=shorten(cause.text, MAX_CAUSE),
+        cause=shorten(cause.told, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=tuple(fact.id for fact in used),
     )
