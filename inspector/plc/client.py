@@ -23,7 +23,8 @@ from inspector.plc.login_errors import HungUpError
 PROTOCOLS = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}
 CONNECT_TIMEOUT_S = 2.0
 SESSION_EXPIRY_S = 60  # how long the broker keeps triggers and emergencies for us while we are away
-MAX_PACKET_BYTES = 65_536  # the broker must not send us larger ones (MQTT 5)
+# The broker must not send us larger ones (MQTT 5): a Sparkplug birth of 65,536 bytes and its header.
+MAX_PACKET_BYTES = 70_000
 RECEIVE_MAXIMUM = 256
 # The kernel gives up on a connection whose data stays unacknowledged for so long. Without it a
 # pulled cable is noticed after two keepalives at best, and what was written in the meantime

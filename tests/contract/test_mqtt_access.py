@@ -16,13 +16,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from plc_cell import CLOCK, PATIENCE_S, TOPICS, Cell, verdict
 
-from inspector.config import BrokerConfig, TlsConfig
+from inspector.config import BrokerConfig, SensorConfig, TlsConfig
 from inspector.errors import ConfigError
 from inspector.plc.check import check_broker
+from inspector.sensors.curve_model import CurveScorer, teach
+from inspector.sensors.intake import SensorIntake
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
 BASE = "acme/plant1/hall1/line1/cell1"  # of the shipped ACL; the tests' cell has another one
-CLIENTS = ("inspector.cell1", "plc.cell1", "hmi.cell1", "viewer.cell1", "vib1", "estop")
+CLIENTS = ("inspector.cell1", "plc.cell1", "hmi.cell1", "viewer.cell1", "vib1", "estop", "screw")
 TRIGGER = {"part_id": "P1", "seq": 1, "utc_ns": 1}
 STOP = {"seq": 1, "kind": "emergency_stop", "value": 1, "unit": "", "urgency": 1.0}
 RESET = {"command": "RESET", "source": "intruder"}
@@ -163,6 +165,27 @@ def test_a_sensor_can_neither_read_nor_speak_for_others(
         assert viewer.leaves() >= {"verdict", "state", "availability", "heartbeat"}
         assert intruder.heard == []
     intruder.close()
+    viewer.close()
+
+
+def test_the_largest_curve_gets_through_and_only_under_its_own_name(
+    broker: Mosquitto, keys: Path, tmp_path: Path
+) -> None:
+    x = [float(n) for n in range(40)]
+    good = [(x, [(n * (k + 5)) % 11 / 10 for n in range(40)]) for k in range(40)]
+    config = SensorConfig(id="screw", kind="curve", unit="", min_value=0, max_value=1000)
+    intake = SensorIntake((config,), TOPICS, curves={"screw": CurveScorer(teach(good))})
+    screw, viewer = Peer(broker, keys, "screw"), Peer(broker, keys, "viewer.cell1")
+    with Cell(cell_config(broker, keys), tmp_path / "outbox", intake) as cell:
+        cell.until_connected()
+        cell.until(lambda: "heartbeat" in viewer.leaves(), "the subscriptions")
+        curve = {"seq": 1, "x": [float(n) for n in range(4000)], "y": [0.1234] * 4000}
+        assert 60_000 < len(json.dumps(curve)) <= 65_000
+        assert screw.may_publish(TOPICS.curve("screw"), curve)
+        assert not screw.may_publish(TOPICS.curve("vib1"), curve)
+        cell.until(lambda: len(cell.incoming) == 1, "the curve")
+        assert cell.faults == []
+    screw.close()
     viewer.close()
 
 
