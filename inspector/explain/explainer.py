@@ -65,6 +65,10 @@ class Explainer:
         """What a person should know, or ""."""
         return "; ".join(said for said in (self._fault, self._standing) if said)
 
+    def stand(self, fault: str) -> None:
+        """Add what a person should know for as long as this process lives."""
+        self._standing = "; ".join(said for said in (self._standing, fault) if said)
+
     @property
     def engine(self) -> Engine | None:
         """The language model, for those who ask it other things."""

@@ -6,6 +6,9 @@ labelled parts (`opinion_fit`), and an opinion that has earned nothing is never 
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
 
 from inspector.explain.facts import FactKind, Facts
 from inspector.explain.prompt import CONSTANT, Prompt, Turn
@@ -14,6 +17,7 @@ CHOICES = ("no", "yes")
 """One token each in the vocabularies of the usual models. The last means defective."""
 _QUESTION = "Question: judging by these facts alone, is the part defective? Answer with one word, yes or no."
 _P_LEAST = 1e-4
+_MOST_LOG_ODDS = math.log((1.0 - _P_LEAST) / _P_LEAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,15 @@ class OpinionFit:
     model_sha256: str
     slope: float
     offset: float
-    weight: float
+    weight: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
     gain_nats: float
     parts: int
 
     def p_defect(self, raw: float) -> float:
         """Return the calibrated probability, as strong as it has earned: 0.5 says nothing."""
         log_odds = self.weight * (self.slope * log_odds_of(raw) + self.offset)
-        return 1.0 / (1.0 + math.exp(-log_odds))
+        bounded = min(max(log_odds, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
+        return 1.0 / (1.0 + math.exp(-bounded))
 
 
 def log_odds_of(probability: float) -> float:

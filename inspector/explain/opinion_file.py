@@ -1,4 +1,4 @@
-"""The calibration of second opinions, in the site's folder. Made by calibration, read at the start."""
+"""The calibration of second opinions, in the site's folder. Read at the start."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def load_fit(folder: Path) -> OpinionFit | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{path} cannot be used ({error}); calibrate again") from error
+        raise ConfigError(f"{path} cannot be used ({error}); have it written again, or remove it") from error
 
 
 def save_fit(folder: Path, fit: OpinionFit) -> Path:

@@ -48,10 +48,14 @@ def start_second(
 ) -> SecondOpinion | None:
     """Return who gives second opinions; None when none are wanted, or none has earned a weight.
 
-    Raises ConfigError for a damaged calibration.
+    A damaged calibration stops no explanation: it is a standing fault of `explainer`, and None.
     """
     engine = explainer.engine
-    fit = load_fit(root) if config.opinions and engine is not None else None
+    try:
+        fit = load_fit(root) if config.opinions and engine is not None else None
+    except ConfigError as error:
+        explainer.stand(f"{error}; no second opinions are given")
+        return None
     if engine is None or fit is None or fit.weight <= 0.0 or fit.model_sha256 != engine.model_sha256:
         return None
     return SecondOpinion(engine, fit, context, clock)

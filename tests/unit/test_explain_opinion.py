@@ -1,18 +1,24 @@
 """A second opinion weighs what it has earned on parts that it had not seen, and nothing else."""
 
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from inspector.errors import ConfigError, DataError
+from inspector.clock import SystemClock
+from inspector.config import ExplainerConfig
+from inspector.errors import ConfigError, DataError, ModelError
+from inspector.explain.engine import Schema, Usage
+from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.gather import gather
 from inspector.explain.opinion import OpinionFit, question
 from inspector.explain.opinion_file import load_fit, save_fit
 from inspector.explain.opinion_fit import LabelledOpinion, calibrate
 from inspector.explain.probe import PROBE
-from inspector.explain.prompt import CONSTANT
+from inspector.explain.prompt import CONSTANT, Prompt
+from inspector.explain.start import start_second
 
 
 def labelled(seed: int, knows: float, count: int = 200) -> list[LabelledOpinion]:
@@ -64,5 +70,47 @@ def test_the_calibration_is_kept_in_the_site_folder(tmp_path: Path) -> None:
     fit = OpinionFit(model_sha256="ab", slope=1.2, offset=-0.1, weight=0.4, gain_nats=0.05, parts=80)
     assert load_fit(save_fit(tmp_path, fit).parent) == fit
     (tmp_path / "opinion.json").write_text("{}")
-    with pytest.raises(ConfigError, match="calibrate again"):
+    with pytest.raises(ConfigError, match="written again"):
         load_fit(tmp_path)
+
+
+@dataclass
+class ReadyEngine:
+    """A model that is there; nobody asks it here."""
+
+    model_sha256: str = "ab"
+    usage: Usage = field(default_factory=Usage)
+
+    def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:  # noqa: ARG002  the protocol's
+        raise ModelError("not asked in these tests")
+
+    def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:  # noqa: ARG002  the protocol's
+        raise ModelError("not asked in these tests")
+
+    def interrupt(self) -> None:
+        """Nothing to give up."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+WHOLE = '{"model_sha256":"ab","slope":1,"offset":0,"weight":%s,"gain_nats":0.1,"parts":40}'
+
+
+@pytest.mark.parametrize("damaged", ["", "{}", WHOLE % "1.5", WHOLE % "-0.1", WHOLE % "NaN"])
+def test_a_damaged_calibration_is_a_standing_fault_and_no_opinions(tmp_path: Path, damaged: str) -> None:
+    config, clock = ExplainerConfig(opinions=True), SystemClock()
+    (tmp_path / "opinion.json").write_text(damaged)
+    explainer = Explainer(ReadyEngine(), LineContext(), clock, standing="before")
+    assert start_second(explainer, config, LineContext(), clock, tmp_path) is None
+    assert explainer.fault.startswith("before; ")
+    assert "opinion.json" in explainer.fault
+    assert "no second opinions" in explainer.fault
+    (tmp_path / "opinion.json").write_text(WHOLE % "0.5")
+    assert start_second(explainer, config, LineContext(), clock, tmp_path) is not None
+
+
+def test_a_calibration_out_of_all_bounds_still_gives_a_probability() -> None:
+    fit = OpinionFit(model_sha256="ab", slope=1e308, offset=0.0, weight=1.0, gain_nats=0.1, parts=40)
+    assert 0.0 < fit.p_defect(0.01) < 0.01
+    assert 0.99 < fit.p_defect(0.99) < 1.0
