@@ -38,6 +38,10 @@ class Breaker:
         """A request was answered."""
         self._failures, self._rest_ns, self._trying = 0, FIRST_REST_NS, False
 
+    def given_up(self) -> None:
+        """A request was given up before its end, and says nothing of the server: another may be the try."""
+        self._trying = False
+
     def failed(self, now_ns: int) -> None:
         """A request was not answered."""
         self._failures += 1

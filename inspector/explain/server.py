@@ -105,12 +105,19 @@ class ServerEngine:
                 raise ModelError(f"{self._target.host} does not answer; it is left alone for a while")
         job.deadline_ns = min(job.deadline_ns, now_ns + self._config.timeout_ms * NS_PER_MS)
         self._current.append(job)
-        self._jobs.put(job)
-        in_time = job.done.wait(max(0, job.deadline_ns - now_ns) / NS_PER_S)
-        job.cancelled = True
-        self._current.remove(job)
-        if job.preempted and not (job.answer or job.shares or job.error):
-            raise PreemptedError("the language model was needed for something else")
+        judged = False
+        try:
+            self._jobs.put(job)
+            in_time = job.done.wait(max(0, job.deadline_ns - now_ns) / NS_PER_S)
+            if job.preempted and not (job.answer or job.shares or job.error):
+                raise PreemptedError("the language model was needed for something else")
+            judged = True
+        finally:
+            job.cancelled = True
+            self._current.remove(job)
+            if not judged:  # it may have been the breaker's one try
+                with self._lock:
+                    self._breaker.given_up()
         late = DeadlineError(f"{self._target.host} had no time to finish")
         with self._lock:
             if in_time and job.reached:

@@ -17,7 +17,7 @@ from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import LlmServerConfig
 from inspector.errors import ConfigError, ModelError
 from inspector.explain.breaker import FAILURES, FIRST_REST_NS, Breaker
-from inspector.explain.engine import DeadlineError
+from inspector.explain.engine import DeadlineError, PreemptedError
 from inspector.explain.prompt import Turn
 from inspector.explain.server import ServerEngine
 from inspector.explain.server_messages import body, message, parse_answer, parse_choice
@@ -194,6 +194,56 @@ def test_the_breaker_tries_once_after_its_rest() -> None:
     breaker.succeeded()
     assert breaker.lets(0)
     assert not breaker.is_open
+
+
+class HandClock:
+    """Time passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.ns = CLOCK.now_ns()
+
+    def now_ns(self) -> int:
+        return self.ns
+
+    def utc_ns(self) -> int:
+        return self.ns
+
+
+def test_a_try_that_was_interrupted_is_followed_by_another(serve: Serve) -> None:
+    asked, gate, clock = threading.Event(), threading.Event(), HandClock()
+    well = False
+
+    def reply(_: dict[str, Any]) -> tuple[int, bytes]:
+        if not well:
+            return 503, b"loading"
+        asked.set()
+        gate.wait(10)
+        return 200, GOOD
+
+    stub, _ = serve(reply)
+    engine = ServerEngine(LlmServerConfig(url=stub.url, timeout_ms=5000, max_concurrent=2), clock)
+    for _ in range(FAILURES):
+        with pytest.raises(ModelError, match="503"):
+            engine.complete(PROMPT, SCHEMA, clock.now_ns() + 5 * NS_PER_S)
+    well = True
+    clock.ns += FIRST_REST_NS
+    ended: list[ModelError] = []
+
+    def tried() -> None:
+        try:
+            engine.complete(PROMPT, SCHEMA, clock.now_ns() + 5 * NS_PER_S)
+        except ModelError as error:
+            ended.append(error)
+
+    trying = threading.Thread(target=tried)
+    trying.start()
+    assert asked.wait(10)
+    engine.interrupt()
+    trying.join(10)
+    assert [type(error) for error in ended] == [PreemptedError]
+    gate.set()
+    assert engine.complete(PROMPT, SCHEMA, clock.now_ns() + 5 * NS_PER_S) == '{"text":"a"}'
+    engine.close()
 
 
 def test_images_go_only_to_a_model_that_sees() -> None:
