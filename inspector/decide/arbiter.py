@@ -56,7 +56,7 @@ class Arbiter:
             by_count=self._policy.frames_by == "count",
             numbered=setup.cameras[0] if self._policy.trigger == "frame" else "",
         )
-        self._readings = Readings()
+        self._readings = Readings(self._policy.deadline_ms * NS_PER_MS + 2 * self._skew_ns)
         self._drift = Drift()
         self._outages = Outages()
         self._seq = 0
@@ -72,7 +72,8 @@ class Arbiter:
     @property
     def counters(self) -> Counter[str]:
         """What was not used, and why; they only grow."""
-        return self._counters + self._matcher.counters
+        thinned = Counter(readings_thinned=self._readings.thinned)
+        return self._counters + self._matcher.counters + thinned
 
     def step(self, entry: JournalEntry) -> tuple[Output, ...]:
         """Take one input, or a tick of the clock, and return what follows from it, in order."""
@@ -114,7 +115,7 @@ class Arbiter:
         self.latched_by = latched_by
 
     def _on_event(self, event: SensorEvent, entry: JournalEntry) -> list[Output]:
-        self._readings.add(event)
+        self._readings.add(event, entry.now_ns)
         if not emergency(event, self._policy):
             return []
         self.latched_by = event

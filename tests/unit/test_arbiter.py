@@ -132,6 +132,23 @@ def test_an_emergency_from_before_a_reboot_can_be_reset() -> None:
     assert line.arbiter.latched_by is None
 
 
+@pytest.mark.parametrize("hertz", [10_000, 100_000])
+def test_a_fast_sensor_does_not_push_its_own_alarm_out_of_the_evidence(hertz: int) -> None:
+    line = Line(setup_for())
+    line.at(1000, event=reading(1, 955, p=0.999))
+    line.at(1000, trigger=trigger(1, 1000))
+    for n in range(hertz // 10):
+        at_ms = 955 + (n + 1) * 1000 / hertz
+        line.at(at_ms, event=reading(n + 2, at_ms, p=0.01))
+    line.at(1100, result=result(1, 1002, 0.02))
+    line.at(1400)
+    (record,) = line.records
+    assert max(event.p_defect or 0.0 for event in record.evidence.events) == 0.999
+    assert record.verdict.action is not Action.PASS
+    assert len(record.evidence.events) <= 4096
+    assert (line.arbiter.counters["readings_thinned"] > 0) == (hertz > 50_000)
+
+
 def test_urgency_at_the_limit_is_not_over_it() -> None:
     line = Line(setup_for())
     assert line.at(0, event=reading(1, 0, urgency=0.8)) == []
