@@ -159,9 +159,21 @@ class SensorConfig(Config):
 
 
 class TlsConfig(Config):
+    """`check_cert_file` is what `inspector check` logs in with, where the broker takes the name in the
+    certificate as the client id: with the cell's own it would throw a running cell out.
+    """
+
     ca_file: Path
     cert_file: Path | None = None
     key_file: Path | None = None
+    check_cert_file: Path | None = None
+    check_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> "TlsConfig":
+        if self.check_key_file and not self.check_cert_file:
+            raise ValueError("check_key_file needs check_cert_file")
+        return self
 
 
 class BrokerConfig(Config):

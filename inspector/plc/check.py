@@ -33,9 +33,15 @@ ANSWER_S = 2.5  # for the broker to answer; the rest is for us to say that it di
 def check_broker(config: BrokerConfig) -> str:
     """Log in and out once, under a client id of its own; return what was agreed, in words.
 
+    With `tls.check_cert_file` the login is by that certificate; the cell's own is only read.
     Raises ConfigError within 3 s, one line that names host, port and what to do.
     """
     access = read_access(config)
+    tls = config.tls
+    if tls is not None and tls.check_cert_file is not None:
+        own = {"cert_file": tls.check_cert_file, "key_file": tls.check_key_file}
+        config = config.model_copy(update={"tls": tls.model_copy(update=own)})
+        access = read_access(config)
     answers: list[str | ConfigError] = []
 
     def ask() -> None:

@@ -24,7 +24,16 @@ from inspector.sensors.intake import SensorIntake
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
 BASE = "acme/plant1/hall1/line1/cell1"  # of the shipped ACL; the tests' cell has another one
-CLIENTS = ("inspector.cell1", "plc.cell1", "hmi.cell1", "viewer.cell1", "vib1", "estop", "screw")
+CLIENTS = (
+    "inspector.cell1",
+    "plc.cell1",
+    "hmi.cell1",
+    "viewer.cell1",
+    "check.cell1",
+    "vib1",
+    "estop",
+    "screw",
+)
 TRIGGER = {"part_id": "P1", "seq": 1, "utc_ns": 1}
 STOP = {"seq": 1, "kind": "emergency_stop", "value": 1, "unit": "", "urgency": 1.0}
 RESET = {"command": "RESET", "source": "intruder"}
@@ -69,19 +78,25 @@ def broker(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mos
 def cell_config(broker: Mosquitto, keys: Path) -> BrokerConfig:
     name = keys / "inspector.cell1"
     cert, key = Path(f"{name}.crt"), Path(f"{name}.key")
-    return BrokerConfig(
-        port=broker.port, tls=TlsConfig(ca_file=keys / "ca.crt", cert_file=cert, key_file=key)
+    check = keys / "check.cell1"
+    tls = TlsConfig(
+        ca_file=keys / "ca.crt",
+        cert_file=cert,
+        key_file=key,
+        check_cert_file=Path(f"{check}.crt"),
+        check_key_file=Path(f"{check}.key"),
     )
+    return BrokerConfig(port=broker.port, tls=tls)
 
 
 class Peer:
     """A client with the certificate of `name`; it subscribes to everything that there is."""
 
-    def __init__(self, broker: Mosquitto, keys: Path, name: str) -> None:
+    def __init__(self, broker: Mosquitto, keys: Path, name: str, client_id: str = "") -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[int, ReasonCode] = {}
         self._subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id or name, protocol=MQTTv5)
         context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
         context.load_cert_chain(str(keys / f"{name}.crt"), str(keys / f"{name}.key"))
         self._client.tls_set_context(context)
@@ -187,6 +202,21 @@ def test_the_largest_curve_gets_through_and_only_under_its_own_name(
         assert cell.faults == []
     screw.close()
     viewer.close()
+
+
+def test_neither_another_certificate_nor_a_check_throws_a_running_cell_out(
+    broker: Mosquitto, keys: Path, tmp_path: Path
+) -> None:
+    config = cell_config(broker, keys)
+    with Cell(config, tmp_path / "outbox") as cell:
+        cell.until_connected()
+        for client_id in (config.client_id, "inspector.cell1"):
+            Peer(broker, keys, "vib1", client_id).close()
+        assert check_broker(config) == "MQTT 5"
+        cell.for_s(0.3)
+        # The session of the cell lives on between tests: an old message may come, and be refused.
+        assert [fault for fault in cell.faults if fault.code != "MESSAGE_REFUSED"] == []
+        assert cell.link.connected
 
 
 def test_a_plc_cannot_command_or_play_a_sensor(broker: Mosquitto, keys: Path) -> None:
