@@ -57,6 +57,7 @@ class Explainer:
         self._standing = standing
         self._language = language
         self._reuse = Reuse()
+        self._interrupted = False
         names = ("asked", "written", "refused", "late", "failed", "skipped", "reused")
         self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
 
@@ -85,7 +86,7 @@ class Explainer:
         `latency_ms` counts from the call. When the model is wrong it is told so and asked once
         more, if there is time; after that, and when it is late, the text is the template's. An incident
         that differs from an earlier one in its figures alone gets the earlier words and its own figures.
-        Raises PreemptedError when `interrupt` was called meanwhile.
+        Raises PreemptedError when `interrupt` was called, until `rearm`.
         """
         started_ns = self._clock.now_ns()
         facts, causes = self._found(record)
@@ -124,9 +125,17 @@ class Explainer:
         return answered
 
     def interrupt(self) -> None:
-        """Have `explain` give up, within one token. From any thread."""
+        """Have `explain` give up, within one token, or before its next attempt. From any thread.
+
+        It stands until `rearm`, so that it is not lost between the call of `explain` and the model.
+        """
+        self._interrupted = True
         if self._engine is not None:
             self._engine.interrupt()
+
+    def rearm(self) -> None:
+        """What was interrupted is over: `explain` works again."""
+        self._interrupted = False
 
     def close(self) -> None:
         """Free the model. `explain` gives the template afterwards."""
@@ -193,6 +202,8 @@ class Explainer:
         return None
 
     def _complete(self, engine: Engine, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
+        if self._interrupted:
+            raise PreemptedError("the language model was needed for something else")
         started_ns = self._clock.now_ns()
         self.counters["asked"] += 1
         answer = engine.complete(prompt, schema, deadline_ns)

@@ -115,12 +115,9 @@ class ExplainWorker:
         if not self.offers_opinions:
             return
         with self._wake:
-            self._requests.append(request)
-            self._requests.sort(key=lambda waiting: waiting.deadline_ns)
-            busy = self._explaining
+            self._queue(request)
+            self._interrupt()
             self._wake.notify()
-        if busy:
-            self._explainer.interrupt()
 
     def hold(self, held: bool) -> None:
         """While `held`, the model rests: what waits and what comes gets the template, and is counted."""
@@ -131,9 +128,7 @@ class ExplainWorker:
             gone = self._backlog.expire(1 << 62) if held else []
             if held:
                 self._requests.clear()
-            busy = self._explaining
-        if held and busy:
-            self._explainer.interrupt()
+                self._interrupt()
         self._give_template(gone, shed=True)
 
     def collect(self) -> list[Explanation]:
@@ -167,6 +162,15 @@ class ExplainWorker:
         if self._thread is not None:
             self._thread.join(_CLOSE_TIMEOUT_S)
 
+    def _queue(self, request: OpinionRequest) -> None:
+        self._requests.append(request)
+        self._requests.sort(key=lambda waiting: waiting.deadline_ns)
+
+    def _interrupt(self) -> None:
+        """Interrupt the explanation at work. Under the lock: else the next job, an opinion, might be hit."""
+        if self._explaining:
+            self._explainer.interrupt()
+
     def _give_template(self, records: list[VerdictRecord], *, shed: bool = False) -> None:
         for record in records:
             if shed:
@@ -186,6 +190,7 @@ class ExplainWorker:
                 self._again(job)
             with self._wake:
                 self._explaining = False
+                self._explainer.rearm()
             job = self._next()
 
     def _do(self, job: _Job) -> None:
@@ -203,7 +208,12 @@ class ExplainWorker:
             self._warm = True
 
     def _again(self, job: _Job) -> None:
-        """An explanation that was interrupted waits again, or gets the template while the model rests."""
+        """What was interrupted waits again; while the model rests, an explanation gets the template."""
+        if isinstance(job, OpinionRequest):
+            with self._wake:
+                if not self._held:
+                    self._queue(job)
+            return
         if not isinstance(job, VerdictRecord):
             return
         if self._held:

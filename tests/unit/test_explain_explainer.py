@@ -8,7 +8,7 @@ import pytest
 
 from inspector.clock import NS_PER_S
 from inspector.errors import ModelError
-from inspector.explain.engine import DeadlineError, Schema, Usage
+from inspector.explain.engine import DeadlineError, PreemptedError, Schema, Usage
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
@@ -104,6 +104,16 @@ def test_a_faithful_answer_is_the_models() -> None:
     assert explanation.model_sha256 == engine.model_sha256
     assert explanation.latency_ms == 5000.0
     assert (explanation.verdict_id, explanation.part_id) == ("probe", "PROBE1")
+
+
+def test_an_interrupt_just_before_the_model_is_asked_is_not_lost() -> None:
+    explainer, engine, clock = make(GOOD)
+    explainer.interrupt()
+    with pytest.raises(PreemptedError):
+        explainer.explain(PROBE, in_s(clock, 30))
+    assert engine.prompts == []
+    explainer.rearm()
+    assert explainer.explain(PROBE, in_s(clock, 30)).source is LLM
 
 
 def test_a_wrong_answer_is_asked_for_again_with_the_reason() -> None:

@@ -182,6 +182,10 @@ class PatientEngine:
     let: bool = False
     interrupts: int = 0
     choices: int = 0
+    chosen: threading.Event = field(default_factory=threading.Event)
+    ends_when_interrupted: bool = False
+    hits: list[bool] = field(default_factory=list)
+    preempts: int = 0
     model_sha256: str = "ef" * 32
     usage: Usage = field(default_factory=Usage)
 
@@ -198,11 +202,18 @@ class PatientEngine:
 
     def choose(self, prompt: Prompt, choices: tuple[str, ...], deadline_ns: int) -> tuple[float, ...]:  # noqa: ARG002  the protocol's
         self.choices += 1
+        self.chosen.set()
+        if self.preempts:
+            self.preempts -= 1
+            raise PreemptedError("interrupted")
         return 0.1, 0.9
 
     def interrupt(self) -> None:
         self.interrupts += 1
+        self.let = self.let or self.ends_when_interrupted
         self.gate.set()
+        if self.ends_when_interrupted:  # the explanation ends by itself at this very moment
+            self.hits.append(self.chosen.wait(0.2))
 
     def close(self) -> None:
         self.let = True
@@ -231,6 +242,36 @@ def request(seconds: float) -> OpinionRequest:
     return OpinionRequest(part_id="B2", evidence=PROBE.evidence, deadline_ns=deadline_ns)
 
 
+def first_opinions(worker: ExplainWorker) -> list[Opinion]:
+    opinions: list[Opinion] = []
+    for _ in range(500):
+        opinions += worker.opinions()
+        if opinions:
+            break
+        threading.Event().wait(0.01)
+    return opinions
+
+
+def test_an_opinion_is_not_hit_by_its_own_interrupt() -> None:
+    worker, engine = patient()
+    worker.submit(part("v1"))
+    assert engine.asked.wait(10)
+    engine.chosen.clear()
+    engine.ends_when_interrupted = True
+    worker.ask(request(30))
+    assert engine.hits == [False]  # no opinion was at work while it interrupted
+    assert [found.part_id for found in first_opinions(worker)] == ["B2"]
+    worker.close()
+
+
+def test_an_opinion_that_was_interrupted_is_asked_for_again() -> None:
+    worker, engine = patient()
+    engine.preempts = 1
+    worker.ask(request(30))
+    assert [found.part_id for found in first_opinions(worker)] == ["B2"]
+    worker.close()
+
+
 def test_an_opinion_interrupts_an_explanation_which_is_then_begun_again() -> None:
     worker, engine = patient()
     assert worker.offers_opinions
@@ -238,12 +279,7 @@ def test_an_opinion_interrupts_an_explanation_which_is_then_begun_again() -> Non
     assert engine.asked.wait(10)
     engine.asked.clear()
     worker.ask(request(30))
-    opinions: list[Opinion] = []
-    for _ in range(500):
-        opinions += worker.opinions()
-        if opinions:
-            break
-        threading.Event().wait(0.01)
+    opinions = first_opinions(worker)
     assert [found.part_id for found in opinions] == ["B2"]
     assert opinions[0].p_defect == pytest.approx(0.75)
     assert engine.asked.wait(10)
