@@ -14,6 +14,7 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock
@@ -26,8 +27,10 @@ from inspector.explain.server_messages import FORMS, Answer, body, choice_body, 
 from inspector.explain.server_target import Target, target
 
 MAX_ANSWER_BYTES = 1 << 20
-_REFUSED_FORM = (400, 404, 415, 422, 500, 501)
-"""With these a server says that it does not know a form of `response_format`; the next is tried."""
+_REFUSED_FORM = (400, 404, 415, 422, 501)
+"""With these a server may say that it does not know a form of `response_format`; the next is tried.
+
+It is kept only when the server answers it: these may as well be about the request, or the model's name."""
 _CHUNK = 1 << 16
 
 
@@ -162,13 +165,15 @@ class ServerEngine:
         return parse_choice(status, raw, self._target.host, job.choices)
 
     def _answer(self, connection: "_Connection", job: _Job) -> Answer:
+        form = self._form
         while True:
-            form = self._form
             sent = body(self._config, job.prompt, job.schema, max_tokens=self._max_tokens, form=FORMS[form])
             status, raw = connection.post(json.dumps(sent).encode(), job.deadline_ns)
             if status in _REFUSED_FORM and form + 1 < len(FORMS):
-                self._form = max(self._form, form + 1)
+                form += 1
                 continue
+            if status == HTTPStatus.OK:
+                self._form = max(self._form, form)
             job.reached = status < 500 and status != 429
             return parse_answer(status, raw, self._target.host)
 

@@ -116,6 +116,28 @@ def test_a_server_that_knows_no_patterns_is_asked_without(serve: Serve) -> None:
     assert len(stub.asked) == 3  # it is not asked in vain again
 
 
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_a_server_that_was_in_trouble_is_asked_for_the_strictest_form_again(
+    serve: Serve, status: int
+) -> None:
+    well = False
+    stub, engine = serve(lambda _: (200, GOOD) if well else (status, b"in trouble"))
+    with pytest.raises(ModelError, match=str(status)):
+        engine.complete(PROMPT, SCHEMA, in_s(5))
+    well = True
+    engine.complete(PROMPT, SCHEMA, in_s(5))
+    assert stub.asked[-1]["response_format"]["json_schema"]["schema"] == SCHEMA
+
+
+def test_one_error_of_the_servers_own_loosens_no_form(serve: Serve) -> None:
+    replies = [(500, b"out of memory"), (200, GOOD), (200, GOOD)]
+    stub, engine = serve(lambda _: replies.pop(0))
+    with pytest.raises(ModelError, match="500"):
+        engine.complete(PROMPT, SCHEMA, in_s(5))
+    engine.complete(PROMPT, SCHEMA, in_s(5))
+    assert stub.asked[-1]["response_format"]["json_schema"]["schema"] == SCHEMA
+
+
 def test_the_timeout_holds_whatever_the_deadline(serve: Serve) -> None:
     gate = threading.Event()
 
