@@ -13,7 +13,13 @@ import typer
 from inspector.config_load import find_model
 from inspector.detect.calibration import probability
 from inspector.detect.commands import progress_bar
-from inspector.detect.conformal import RiskThreshold, control_escapes, control_false_rejects
+from inspector.detect.conformal import (
+    Promise,
+    RiskThreshold,
+    as_seen,
+    control_escapes,
+    control_false_rejects,
+)
 from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.evaluation import Evaluation, Kind, evaluate_model
 from inspector.detect.manifest import Calibration, Manifest
@@ -58,7 +64,9 @@ def calibrate_model(
     good, defect = _scores(evaluation, "good"), _scores(evaluation, "defect")
     control = control_escapes if max_escape is not None else control_false_rejects
     found = control(good, defect, rate)
-    moved = with_limit(evaluation.manifest, found.score)
+    moved = with_limit(evaluation.manifest, found.score, found.promised)
+    limit = moved.thresholds["defect"]  # what is said is what the model will do from now on
+    found = as_seen(found, *(probability(scores, moved.calibration) >= limit for scores in (good, defect)))
     if not dry_run:
         write_manifest(folder, moved)
     if as_json:
@@ -67,15 +75,19 @@ def calibrate_model(
         typer.echo(words(found, evaluation.manifest.name, len(good), len(defect), written=not dry_run))
 
 
-def with_limit(manifest: Manifest, score: float) -> Manifest:
-    """The manifest with p_defect at its threshold where `score` is; the slope stays. Raises ConfigError."""
+def with_limit(manifest: Manifest, score: float, promised: Promise) -> Manifest:
+    """The manifest with p_defect at its threshold where `score` is; the slope stays. Raises ConfigError.
+
+    A part with just this score is rejected when few may escape. When few good parts may be rejected, it is
+    passed, and with it those of the next lower score: no rounding of logarithms tells them apart.
+    """
     old, p = manifest.calibration, manifest.thresholds["defect"]
     x = _scale(score, old)
     offset = math.log(p / (1.0 - p)) - old.slope * x
-    # A part at the limit itself is rejected: the odds may not round to just under it.
-    offset += 1e-9 * max(1.0, abs(offset))
+    aside = 1e-9 * max(1.0, abs(offset))  # more than the rounding of the odds
+    offset += aside if promised == "escape" else -aside
     calibration = msgspec.structs.replace(old, offset=offset)
-    assert float(probability(score, calibration)) >= p
+    assert (float(probability(score, calibration)) >= p) == (promised == "escape")
     metrics = dict(manifest.metrics)
     if TYPICAL_GOOD in metrics:  # drift is measured from there
         typical = min(max(metrics[TYPICAL_GOOD], 1e-6), 1.0 - 1e-6)

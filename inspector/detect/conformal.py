@@ -8,7 +8,7 @@ distribution, as long as the parts to come are like them.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -75,6 +75,17 @@ def clopper_pearson(hits: int, count: int, confidence: float = 0.95) -> tuple[fl
     low = 0.0 if hits == 0 else _bisect(lambda p: 1.0 - _at_most(hits - 1, count, p) < tail)
     high = 1.0 if hits == count else _bisect(lambda p: _at_most(hits, count, p) > tail)
     return low, high
+
+
+def as_seen(
+    found: RiskThreshold, rejected_good: npt.NDArray[np.bool_], rejected_defect: npt.NDArray[np.bool_]
+) -> RiskThreshold:
+    """The threshold with the rates of these verdicts on the calibration parts, True for rejected."""
+    return replace(
+        found,
+        false_reject=_share(int(rejected_good.sum()), len(rejected_good)),
+        escape=_share(int((~rejected_defect).sum()), len(rejected_defect)),
+    )
 
 
 def _with_rates(score: float, promised: Promise, rate: float, good: Floats, defect: Floats) -> RiskThreshold:

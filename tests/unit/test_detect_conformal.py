@@ -10,7 +10,13 @@ from tiny_model import write_tiny_model
 
 from inspector.detect.calibrate_command import parse_rate, with_limit, words
 from inspector.detect.calibration import probability
-from inspector.detect.conformal import clopper_pearson, control_escapes, control_false_rejects, fewest
+from inspector.detect.conformal import (
+    as_seen,
+    clopper_pearson,
+    control_escapes,
+    control_false_rejects,
+    fewest,
+)
 from inspector.detect.manifest import Calibration
 from inspector.errors import ConfigError
 
@@ -61,15 +67,37 @@ def test_the_interval_is_the_published_one() -> None:
 
 def test_the_limit_moves_and_the_slope_stays(tmp_path: Path) -> None:
     manifest = write_tiny_model(tmp_path / "tiny")
-    moved = with_limit(manifest, 3.21)
+    moved = with_limit(manifest, 3.21, "escape")
     assert moved.calibration.slope == manifest.calibration.slope
     assert float(probability(3.21, moved.calibration)) >= 0.5
     assert float(probability(3.2099, moved.calibration)) < 0.5
 
 
+def test_the_model_rejects_no_more_good_parts_than_promised_among_equal_ones(tmp_path: Path) -> None:
+    manifest = write_tiny_model(tmp_path / "tiny")
+    for good in (np.arange(1.0, 100.0), np.repeat([1.0, 2.0, 3.0], 33)):
+        found = control_false_rejects(good, good[:0], 0.02)  # of 99 and the one to come: one
+        moved = with_limit(manifest, found.score, found.promised)
+        rejected = probability(good, moved.calibration) >= moved.thresholds["defect"]
+        assert rejected.sum() <= 1
+        assert as_seen(found, rejected, rejected[:0]) == found
+        escapes = control_escapes(good, good, 0.02)
+        moved = with_limit(manifest, escapes.score, escapes.promised)
+        assert (probability(good, moved.calibration) < moved.thresholds["defect"]).sum() <= 1
+
+
+def test_the_rates_are_those_of_the_verdicts() -> None:
+    scores = np.arange(1.0, 100.0)
+    found = as_seen(control_false_rejects(scores, scores, 0.02), scores > 97.0, scores > 10.0)
+    assert found.false_reject is not None
+    assert found.escape is not None
+    assert found.false_reject[0] == pytest.approx(2 / 99)
+    assert found.escape[0] == pytest.approx(10 / 99)
+
+
 def test_a_score_of_zero_is_no_limit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="where none can be set"):
-        with_limit(write_tiny_model(tmp_path / "tiny"), 0.0)
+        with_limit(write_tiny_model(tmp_path / "tiny"), 0.0, "escape")
 
 
 def test_rates_as_people_write_them() -> None:
