@@ -22,7 +22,7 @@ from inspector.detect.conformal import (
 )
 from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.evaluation import Evaluation, Kind, evaluate_model
-from inspector.detect.manifest import Calibration, Manifest
+from inspector.detect.manifest import Calibration, Manifest, load_manifest
 from inspector.detect.model_folder import write_manifest
 from inspector.errors import ConfigError
 
@@ -59,6 +59,10 @@ def calibrate_model(
         raise ConfigError("give --max-escape or --max-false-reject, one of them")
     rate = parse_rate(max_escape or max_false_reject or "")
     folder = find_model(model, [models, Path()])
+    if load_manifest(folder).task == "anomaly_and_boxes":
+        raise ConfigError(
+            f"{folder}: its verdict rests on two scores; calibrate the two models and merge them again"
+        )
     with progress_bar() as show:
         evaluation = evaluate_model(folder, data, escape_rate=rate, threads=threads, progress=show)
     good, defect = _scores(evaluation, "good"), _scores(evaluation, "defect")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inspector.detect.calibration import probability, score_at
 from inspector.detect.candidates import Candidates, Outputs, activate, candidates, strongest
-from inspector.detect.manifest import SCORE, SCORE_MAP, UNCALIBRATED, Calibration, Head, InputLayout, Manifest
+from inspector.detect.manifest import SCORE, SCORE_MAP, Calibration, Head, InputLayout, Manifest
 from inspector.detect.placement import Placement
 from inspector.errors import ModelError
 from inspector.types import Box, Detection, Heatmap
@@ -46,7 +46,7 @@ def decode(outputs: Outputs, manifest: Manifest) -> Decoded:
     if manifest.decode == "anomaly_map":
         score, score_map = float(outputs[SCORE]), np.asarray(outputs[SCORE_MAP], dtype=np.float32)
         ours = decode_anomaly_map(score, score_map, manifest)
-        return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, UNCALIBRATED))
+        return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, head.calibration))
     if head is None:
         raise ModelError(f"{manifest.name}: decode {manifest.decode} needs the manifest's section 'head'")
     if head.decode == "classification":

@@ -64,6 +64,8 @@ class Head(_Part, frozen=True, kw_only=True):
     `outputs` names the graph's outputs by their role; boxes are in pixels of the network's input, where
     the frame lies as `fit` says. A label in `good_labels` speaks for a good part. Boxes under
     `lowest_score` are not looked at; of two that overlap by more than `largest_iou` the weaker goes.
+    `calibration` is that of the boxes where a one-class model finds boxes as well; the manifest's own is
+    then of the one-class score alone, else of all.
     """
 
     decode: str
@@ -77,6 +79,7 @@ class Head(_Part, frozen=True, kw_only=True):
     good_labels: tuple[str, ...] = ()
     lowest_score: float = 0.05
     largest_iou: float = 0.5
+    calibration: Calibration = UNCALIBRATED
 
 
 class OnnxFile(_Part, frozen=True, kw_only=True):
@@ -169,6 +172,8 @@ def _check_head(manifest: Manifest, origin: str) -> None:
         raise ConfigError(f"{origin}: head.outputs must name at least one output for each role")
     if not (0.0 <= head.lowest_score < 1.0 and 0.0 < head.largest_iou <= 1.0):
         raise ConfigError(f"{origin}: head.lowest_score and head.largest_iou must lie in 0 to 1")
+    if head.calibration.slope <= 0:
+        raise ConfigError(f"{origin}: head.calibration.slope must be over 0")
 
 
 def dump_manifest(manifest: Manifest) -> str:

@@ -30,8 +30,14 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
         raise ConfigError(
             f"{one_class} and {boxes} take different frames; teach and train on the same images"
         )
+    if first.thresholds["defect"] != second.thresholds["defect"]:
+        raise ConfigError(
+            f"{one_class} and {boxes}: thresholds.defect differ; give both the same and calibrate again"
+        )
     model, shared = merged(onnx.load(one_class / first.onnx.file), onnx.load(boxes / second.onnx.file))
-    head = msgspec.structs.replace(second.head, outputs=_renamed(second.head.outputs, model))
+    head = msgspec.structs.replace(
+        second.head, outputs=_renamed(second.head.outputs, model), calibration=second.calibration
+    )
     manifest = Manifest(
         format=1,
         name=name,

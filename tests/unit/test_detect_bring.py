@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -14,7 +15,8 @@ from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.half_graph import with_half_precision
 from inspector.detect.decode import Decoded, decode
 from inspector.detect.manifest import InputLayout, Manifest, load_manifest
-from inspector.detect.merge import merged
+from inspector.detect.merge import merge_models, merged
+from inspector.detect.model_folder import write_manifest
 from inspector.detect.q_dq import quantized
 from inspector.errors import ConfigError, InspectorError, ModelError
 
@@ -171,6 +173,23 @@ def test_what_was_brought_in_can_be_halved_quantized_and_merged(tmp_path: Path) 
     quantized(model, [], {}, "asymmetric")
     write_tiny_model(tmp_path / "tiny")
     merged(onnx.load(tmp_path / "tiny" / "model.onnx"), model)
+
+
+def test_merging_keeps_the_calibration_of_the_boxes(tmp_path: Path) -> None:
+    tiny = write_tiny_model(tmp_path / "tiny")
+    path = network(tmp_path / "theirs.onnx", yolo_v8())
+    boxes, manifest = bring(path, tmp_path, options("yolo", frame=tiny.input))
+    frame = np.zeros((1, tiny.input.height_px, tiny.input.width_px, 1), dtype=np.uint8)
+    stricter = msgspec.structs.replace(manifest.calibration, offset=-3.0)
+    write_manifest(boxes, msgspec.structs.replace(manifest, calibration=stricter))
+    alone = decode(CpuRun((boxes / "model.onnx").read_bytes(), "test")(frame), load_manifest(boxes))
+    both, _ = merge_models(tmp_path / "tiny", boxes, tmp_path, "both", "")
+    together = decode(CpuRun((both / "model.onnx").read_bytes(), "test")(frame), load_manifest(both))
+    assert together.p_defect == pytest.approx(alone.p_defect, abs=1e-6)
+    assert alone.p_defect < 0.5
+    write_manifest(boxes, msgspec.structs.replace(manifest, thresholds={"defect": 0.3, "box": 0.5}))
+    with pytest.raises(ConfigError, match=r"thresholds\.defect differ"):
+        merge_models(tmp_path / "tiny", boxes, tmp_path, "both", "")
 
 
 def test_how_many_boxes_are_left_stays_open(tmp_path: Path) -> None:

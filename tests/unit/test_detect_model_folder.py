@@ -5,11 +5,13 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
+import pytest
 from tiny_model import HEIGHT, WIDTH, write_tiny_model
 
 from inspector.detect.calibrate_command import calibrate_model
-from inspector.detect.manifest import load_manifest
+from inspector.detect.manifest import Head, load_manifest
 from inspector.detect.model_folder import write_manifest, write_model
+from inspector.errors import ConfigError
 
 
 def model_with_engine(folder: Path) -> Path:
@@ -55,3 +57,18 @@ def test_calibrating_leaves_the_engines(tmp_path: Path) -> None:
     calibrate_model(model=str(folder), data=tmp_path / "data", max_false_reject="10%", threads=1)
     assert load_manifest(folder).calibration != before.calibration
     assert (folder / "engines" / "one.engine").is_file()
+
+
+def test_a_model_whose_verdict_rests_on_two_scores_is_not_calibrated(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "both")
+    head = Head(
+        decode="boxes", outputs={"output": ("boxes",)}, labels=("chip",), network_width_px=WIDTH,
+        network_height_px=HEIGHT,
+    )  # fmt: skip
+    write_manifest(
+        folder, msgspec.structs.replace(load_manifest(folder), task="anomaly_and_boxes", head=head)
+    )
+    before = (folder / "manifest.yaml").read_bytes()
+    with pytest.raises(ConfigError, match="calibrate the two models and merge them again"):
+        calibrate_model(model=str(folder), data=tmp_path, max_false_reject="10%")
+    assert (folder / "manifest.yaml").read_bytes() == before
