@@ -8,6 +8,7 @@ and skipped. When a write fails, the file is left as it is until a whole snapsho
 later record in it would say that the lost ones before it never were.
 """
 
+import errno
 import fcntl
 import os
 import queue
@@ -28,6 +29,7 @@ A = TypeVar("A")
 SYNC_EVERY_S = 0.2
 RETRY_S = 1.0  # between two attempts to replace a file that has lost records
 COMPACT_AT_BYTES = 4 * 1024 * 1024
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # it may pass; a missing right does not
 MAX_WAITING = 8192  # records that a hung disk may hold up before they are dropped and counted
 
 
@@ -107,8 +109,8 @@ class OutboxFile:
     """`directory`/outbox.log and the thread that writes it. One process at a time.
 
     `append` and `compact` are for one thread and never block. `failure` is the text of the last
-    disk error, None while writing works. Raises ConfigError when the directory cannot be used,
-    or another process uses it.
+    disk error, None while writing works: a full disk does not keep a cell from starting. Raises
+    ConfigError when the directory cannot be used, or another process uses it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -138,7 +140,9 @@ class OutboxFile:
             loaded = self.loaded
             self._replace(_snapshot(loaded.entries, loaded.awaiting, loaded.next_key))
         except OSError as error:
-            raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
+            if error.errno not in _NO_ROOM:
+                raise ConfigError(f"cannot write outbox {self._path}: {error.strerror}") from error
+            self._told(error)
         self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
         self._unsynced = threading.Event()
         self._closed = threading.Event()
@@ -181,7 +185,8 @@ class OutboxFile:
         self._threads[1].join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             raise StoreError(f"the disk of {self._path} does not answer; its last records are lost")
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
         os.close(self._lock_fd)
 
     def _write_all(self) -> None:
@@ -212,6 +217,8 @@ class OutboxFile:
             self._unsynced.wait()
             self._unsynced.clear()
             with self._fd_lock:
+                if self._fd < 0:
+                    continue  # started on a full disk, and no file yet
                 fd = os.dup(self._fd)
             try:
                 self._guard(os.fdatasync, fd)
@@ -224,9 +231,12 @@ class OutboxFile:
         try:
             action(argument)
         except OSError as error:
-            self._torn = self._lost = True
-            self.counters["write_errors"] += 1
-            self.failure = f"cannot write {self._path}: {error.strerror}"
+            self._told(error)
+
+    def _told(self, error: OSError) -> None:
+        self._torn = self._lost = True
+        self.counters["write_errors"] += 1
+        self.failure = f"cannot write {self._path}: {error.strerror}"
 
     def _append(self, lines: bytes) -> None:
         _write(self._fd, lines)

@@ -185,3 +185,28 @@ def test_a_disk_that_stays_full_is_tried_again_and_not_with_each_message(tmp_pat
         assert not file.wants_compaction
         wait_until(lambda: file.wants_compaction)
     file.close()
+
+
+def test_a_restart_on_a_full_disk_begins_with_what_was_there_and_writes_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, to_record(verdict(1), 0))
+    with full_disk():
+        file = OutboxFile(tmp_path)
+        assert [record.key for record in file.loaded.entries] == [1]
+        assert file.failure is not None
+        file.append(to_record(verdict(2), 0))
+        file.compact([to_record(verdict(key), 0) for key in (1, 2)], [], next_key=3)
+        wait_until(lambda: file.counters["write_errors"] == 2)
+    wait_until(lambda: file.wants_compaction)
+    file.compact([to_record(verdict(key), 0) for key in (1, 2)], [], next_key=3)
+    wait_until(lambda: file.failure is None)
+    file.close()
+    assert read(tmp_path) == ([1, 2], (), 3, 0)
+
+
+def test_a_process_that_never_had_room_closes_in_peace(tmp_path: Path) -> None:
+    write(tmp_path, to_record(verdict(1), 0))
+    with full_disk():
+        OutboxFile(tmp_path).close()
+    assert read(tmp_path)[0] == [1]
