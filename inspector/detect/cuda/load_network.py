@@ -27,12 +27,15 @@ from inspector.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngine:
-    """`engine` is TensorRT's. `runtime_cache` gives what to keep for the next start, b"" for nothing."""
+    """`engine` is TensorRT's, `numpy_type` its library's nptype. `runtime_cache` gives what to keep for the
+    next start, b"" for nothing.
+    """
 
     engine: Any
     max_batch: int
     new_context: Callable[[], Any]
     runtime_cache: Callable[[], bytes]
+    numpy_type: Callable[[Any], npt.DTypeLike]
 
 
 def find_engine_file(
@@ -74,7 +77,7 @@ def load_engine(  # noqa: PLR0917 - what an engine file is checked against
     if engine is None:
         raise EngineFileError(f"{path}: TensorRT cannot load it; build the engine again")
     if not library.ahead_of_time:
-        return LoadedEngine(engine, header.max_batch, _context_maker(engine, None), lambda: b"")
+        return LoadedEngine(engine, header.max_batch, _context_maker(engine, None), lambda: b"", api.nptype)
     config = engine.create_runtime_config()
     # Compiled for every batch size at the start and not behind our back later, under a captured graph.
     config.dynamic_shapes_kernel_specialization_strategy = api.DynamicShapesKernelSpecializationStrategy.EAGER
@@ -83,27 +86,49 @@ def load_engine(  # noqa: PLR0917 - what an engine file is checked against
         kept.deserialize(cache)
     config.set_runtime_cache(kept)
     return LoadedEngine(
-        engine, header.max_batch, _context_maker(engine, config), lambda: bytes(kept.serialize())
+        engine, header.max_batch, _context_maker(engine, config), lambda: bytes(kept.serialize()), api.nptype
     )
 
 
 def network_outputs(
-    engine: Any, manifest: Manifest
+    engine: Any, manifest: Manifest, numpy_type: Callable[[Any], npt.DTypeLike]
 ) -> tuple[dict[str, tuple[tuple[int, ...], npt.DTypeLike]], DecodeParameters | None]:
     """Shapes and types of one image's outputs, and the decoding kernel's parameters.
 
     Only our own score map is decoded on the device; of other decodes the outputs leave as they are.
+    `numpy_type` is the library's nptype. Raises ModelError for an output whose memory cannot be taken
+    beforehand, or whose type NumPy lacks.
     """
     outputs: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {}
     for name in output_names(manifest):
         shape = tuple(engine.get_tensor_shape(name))
         if shape[:1] == (-1,):  # as the model gives it for one image: ours without a batch axis
             shape = shape[1:] if name in {SCORE, SCORE_MAP} else (1, *shape[1:])
-        outputs[name] = (shape, np.float32)
+        if min(shape, default=1) < 0:
+            raise ModelError(
+                f"{manifest.name}: the length of output {name} depends on the frame, which the GPU engine "
+                "does not take; export the model without its last filter, or run it with engine: openvino"
+            )
+        outputs[name] = (shape, _numpy_type(engine, name, manifest, numpy_type))
     if set(outputs) != {SCORE, SCORE_MAP}:
         return outputs, None
     rows, columns = outputs[SCORE_MAP][0]
     return outputs, decode_parameters(rows, columns, manifest)
+
+
+def _numpy_type(
+    engine: Any, name: str, manifest: Manifest, numpy_type: Callable[[Any], npt.DTypeLike]
+) -> npt.DTypeLike:
+    kind = engine.get_tensor_dtype(name)
+    try:
+        found = np.dtype(numpy_type(kind))
+    except TypeError as error:  # bfloat16, fp8, int4
+        raise ModelError(
+            f"{manifest.name}: output {name} is {kind}, which cannot be read; cast it to float"
+        ) from error
+    if name in {SCORE, SCORE_MAP} and found != np.float32:  # as the decoding kernel reads them
+        raise ModelError(f"{manifest.name}: output {name} is {found}, it must be float32")
+    return found
 
 
 def _wanted(manifest: Manifest, precision: Precision, arch: str, library: TensorRt) -> Wanted:

@@ -119,7 +119,7 @@ class TensorRtEngine:
 
 
 def _network(gpu: Gpu, loaded: LoadedEngine, manifest: Manifest, cache_dir: Path | None) -> Network:
-    outputs, parameters = network_outputs(loaded.engine, manifest)
+    outputs, parameters = network_outputs(loaded.engine, manifest, loaded.numpy_type)
     layout = manifest.input
     with gpu_errors(gpu):
         prepare, decode = (
