@@ -51,10 +51,10 @@ class HostSlot:
 
     def upload(self, place: int, admitted: Admitted) -> None:
         self._fail("upload")
-        source = admitted.frame.image.ctypes.data
+        image = np.ascontiguousarray(admitted.frame.image)
         target = self._input[place].ctypes.data
         self._network.prepare.prepare(
-            ctypes.c_void_p(source), ctypes.c_void_p(target), ctypes.byref(admitted.prepare)
+            ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(target), ctypes.byref(admitted.prepare)
         )
 
     def run(self, batch: int) -> None:

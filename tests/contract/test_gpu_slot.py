@@ -245,6 +245,23 @@ def test_batches_of_any_size_end_with_each_images_own_answer(
             assert answer == decode_anomaly_map(float(score_map.max()), score_map, manifest)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lines_that_the_camera_pads_are_read_without_the_padding(
+    folder: Path, manifest: Manifest, channels: int
+) -> None:
+    bench = Bench(folder, manifest)
+    lane = GpuLane(bench.slot(), manifest, bench.parameters)
+    whole = tiny_frame(0, 90) if channels == 1 else colour_frame(0, 90, manifest.input)
+    padded = np.full((HEIGHT, WIDTH + 16, *whole.image.shape[2:]), 255, np.uint8)
+    padded[:, :WIDTH] = whole.image
+    answers = []
+    for frame in (whole, Frame(whole.meta, padded[:, :WIDTH])):
+        lane.start([admit(frame, manifest.input)])
+        lane.wait()
+        answers += lane.read()
+    assert answers[1] == answers[0]
+
+
 def test_a_run_takes_no_memory_and_copies_each_frame_once(folder: Path, manifest: Manifest) -> None:
     bench = Bench(folder, manifest)
     lane = GpuLane(bench.slot(), manifest, bench.parameters)

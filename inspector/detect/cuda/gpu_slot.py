@@ -60,7 +60,8 @@ def admit(frame: Frame, layout: InputLayout) -> Admitted:
     check_frame(frame, layout)
     meta, image = frame.meta, frame.image
     size = (meta.width_px, meta.height_px)
-    prepare = make_prepare(meta.pixel_format, size, image.strides[0], None, Target.of(layout))
+    stride = image.nbytes // image.shape[0]  # of the slot's copy, where the camera pads its lines
+    prepare = make_prepare(meta.pixel_format, size, stride, None, Target.of(layout))
     as_is = meta.pixel_format == layout.pixel_format and image.flags.c_contiguous
     return Admitted(frame, prepare, as_is)
 
