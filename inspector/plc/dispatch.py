@@ -53,6 +53,7 @@ class Dispatcher:
         }
         self._generation = 0  # of the connection that we know of; 0: none
         self._key_of: dict[int, int] = {}  # packet id to outbox key, of this connection
+        self._outside: dict[int, str] = {}  # packet id to topic, of what is not in the outbox
         self._records: list[Record] = []
         self.outbox = Outbox()
         self.deliveries: list[Delivery] = []
@@ -120,6 +121,8 @@ class Dispatcher:
         if not self._generation:
             return False
         mid = self._connection.publish(self._generation, topic, payload, qos=qos, retain=retain)
+        if mid is not None and qos:
+            self._outside[mid] = topic
         return mid is not None
 
     def on_plc_ack(self, verdict_id: str) -> None:
@@ -191,6 +194,7 @@ class Dispatcher:
     def _drop_connection(self) -> None:
         self._generation = 0
         self._key_of.clear()
+        self._outside.clear()
         self.outbox.lost()
 
     def _close_entry(self, entry: Entry) -> None:
@@ -233,6 +237,9 @@ class Dispatcher:
             return
         key = self._key_of.pop(event.mid, None)
         if key is None:
+            topic = self._outside.pop(event.mid, None)
+            if topic is not None and not event.taken:
+                self._tell_refusal(topic, event.reason)
             return
         now_ns = self._clock.now_ns()
         if event.taken:
@@ -250,6 +257,8 @@ class Dispatcher:
             return
         entry = self.outbox.refused(key)
         if entry is not None:
-            topic = self._topic_of[entry.kind]
-            self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({event.reason}); check its ACL")
+            self._tell_refusal(self._topic_of[entry.kind], event.reason)
             self._close_entry(entry)
+
+    def _tell_refusal(self, topic: str, reason: str) -> None:
+        self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({reason}); check its ACL")

@@ -75,8 +75,8 @@ def broker(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mos
     broker.kill()
 
 
-def cell_config(broker: Mosquitto, keys: Path) -> BrokerConfig:
-    name = keys / "inspector.cell1"
+def cell_config(broker: Mosquitto, keys: Path, user: str = "inspector.cell1") -> BrokerConfig:
+    name = keys / user
     cert, key = Path(f"{name}.crt"), Path(f"{name}.key")
     check = keys / "check.cell1"
     tls = TlsConfig(
@@ -217,6 +217,15 @@ def test_neither_another_certificate_nor_a_check_throws_a_running_cell_out(
         # The session of the cell lives on between tests: an old message may come, and be refused.
         assert [fault for fault in cell.faults if fault.code != "MESSAGE_REFUSED"] == []
         assert cell.link.connected
+
+
+def test_a_cell_that_may_not_tell_its_state_says_so(broker: Mosquitto, keys: Path, tmp_path: Path) -> None:
+    with Cell(cell_config(broker, keys, "plc.cell1"), tmp_path / "outbox") as cell:
+        cell.link.set_state("ContinuousExecution", emergency_latched=False)
+        cell.until(lambda: bool(cell.faults), "the fault")
+        fault = cell.faults[0]
+        assert fault.code == "PUBLISH_REFUSED"
+        assert TOPICS.state in fault.text or TOPICS.availability in fault.text
 
 
 def test_a_plc_cannot_command_or_play_a_sensor(broker: Mosquitto, keys: Path) -> None:
