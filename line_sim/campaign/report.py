@@ -8,7 +8,7 @@ from typing import Any
 
 from line_sim.campaign.judge import Finding, Record
 
-_NEVER = ("lost", "duplicate", "late", "stale", "violation", "missed", "cell", "replay")
+_NEVER = ("lost", "duplicate", "late", "stale", "violation", "missed", "cell")
 
 
 def to_line(record: Record) -> str:

@@ -203,6 +203,7 @@ def test_the_report_adds_up_and_names_failures() -> None:
     bad = Record(number=2, faults=[], parts=20, one_verdict=19, findings=[Finding("lost", "P000031")])
     total = totals([good, bad], 1)
     assert (total["runs"], total["parts"], total["one_verdict"], total["lost"]) == (2, 40, 39, 1)
+    assert "replay" not in total  # nothing here replays a session: a 0 would claim that it did
     text = markdown([good, bad], 1)
     assert "| kill | 1 | 20 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |" in text
     assert "| detector down | 3 |" in text
