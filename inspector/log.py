@@ -6,8 +6,33 @@ carry a secret.
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+
+class PatientStream:
+    """Writes lines to a stream; one that cannot be written (full disk, closed pipe) is counted in `lost`.
+
+    A supervisor must not die of a log line about what died.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self.lost += 1
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self.lost += 1
 
 
 def configure(service: str, *, human: bool = False) -> None:
@@ -17,6 +42,7 @@ def configure(service: str, *, human: bool = False) -> None:
         if human
         else structlog.processors.JSONRenderer()
     )
+    stream = PatientStream(sys.stderr)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -26,14 +52,12 @@ def configure(service: str, *, human: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     # Libraries that use the standard logger: their warnings and errors, on the same stream.
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s: %(message)s")
 
 
 def get() -> structlog.typing.FilteringBoundLogger:
