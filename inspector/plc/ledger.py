@@ -43,9 +43,10 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True, tag="judged", tag_field=
 
 
 class Latched(msgspec.Struct, frozen=True, kw_only=True, tag="latched", tag_field="t"):
-    """The emergency that holds the line, None when none does."""
+    """The emergency that holds the line, None when none does, and whether an operator has stopped it."""
 
     event: SensorEvent | None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Left:
     verdicts: tuple[Put, ...] = ()
     seq: int = 0  # of the last verdict
     latched_by: SensorEvent | None = None
+    stopped: bool = False
 
 
 class _Said(msgspec.Struct):
@@ -92,6 +94,7 @@ class Ledger:
         self._number = 0
         self.too_large = 0
         self.left = self._load(utc_offset_ns)
+        self._note = Latched(event=self.left.latched_by, stopped=self.left.stopped)
 
     def opened(self, trigger: PartTrigger, utc_offset_ns: int) -> None:
         """Enter a part, before its trigger is acknowledged."""
@@ -103,7 +106,16 @@ class Ledger:
 
     def latch(self, event: SensorEvent | None) -> None:
         """Note the emergency that holds the line, or that none does."""
-        self._write(_NOTE_SLOT, Latched(event=event), 1)
+        self._noted(Latched(event=event, stopped=self._note.stopped))
+
+    def stop(self, stopped: bool) -> None:
+        """Note whether an operator has stopped the line."""
+        if stopped != self._note.stopped:
+            self._noted(Latched(event=self._note.event, stopped=stopped))
+
+    def _noted(self, note: Latched) -> None:
+        self._note = note
+        self._write(_NOTE_SLOT, note, 1)
 
     def close(self) -> None:
         self._map.close()
@@ -133,7 +145,8 @@ class Ledger:
             return None  # of another version
 
     def _load(self, utc_offset_ns: int) -> Left:
-        note = self._read(_NOTE_SLOT)
+        read = self._read(_NOTE_SLOT)
+        note = read[1] if read is not None and isinstance(read[1], Latched) else Latched(event=None)
         found = sorted(
             (each for each in map(self._read, range(1, SLOTS + 1)) if each is not None),
             key=lambda each: each[0],
@@ -157,7 +170,8 @@ class Ledger:
             ),
             verdicts=tuple(verdicts),
             seq=said[-1].seq if said else 0,
-            latched_by=note[1].event if note is not None and isinstance(note[1], Latched) else None,
+            latched_by=note.event,
+            stopped=note.stopped,
         )
 
 

@@ -118,6 +118,10 @@ class PlcLink:
         """Note the emergency that holds the line, or that none does, for who comes after a crash."""
         self._ledger.latch(event)
 
+    def note_stopped(self, stopped: bool) -> None:
+        """Note whether an operator has stopped the line, for who comes after a crash."""
+        self._ledger.stop(stopped)
+
     @property
     def counters(self) -> Counter[str]:
         """How many messages were refused, dropped, sent and so on; they only grow."""

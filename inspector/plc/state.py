@@ -32,11 +32,13 @@ class CellState:
 
     A service that fails later does not change the state: it is back in a second, and until then
     verdicts say what is missing. A part that comes in Ready gets its verdict all the same, because
-    one that is on the belt when somebody stops the line must not pass unseen.
+    one that is on the belt when somebody stops the line must not pass unseen. `stopped` is whether an
+    operator had stopped the line before this process began: only START ends that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stopped: bool = False) -> None:
         self._state = State.PREOPERATIONAL
+        self.stopped = stopped
         self._latched = False
 
     @property
@@ -49,11 +51,15 @@ class CellState:
     def services_up(self) -> None:
         """All that the cell cannot do without is there."""
         self._take("services up")
+        if self.stopped:
+            self._take(CommandKind.STOP.value)
 
     def command(self, command: Command) -> None:
         """An operator's command; RESET is the arbiter's, which unlatches."""
         if command.kind is not CommandKind.RESET:
             self._take(command.kind.value)
+            if self._state is not State.PREOPERATIONAL:
+                self.stopped = self._state is State.READY
 
     def latched(self, latched: bool) -> None:
         """Whether an emergency holds the line."""

@@ -74,7 +74,6 @@ class ArbiterService:
         self._trigger_frames = _trigger_frames(context)
         self._states = {spec.name: ServiceState.STARTING for spec in services(site)}
         self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
-        self._state = CellState()
         topics = MqttTopics(site.site.base_topic)
         curves = load_scorers(site.site.sensors, site.root)
         self._link = PlcLink(
@@ -86,6 +85,7 @@ class ArbiterService:
             sensors=SensorIntake(site.site.sensors, topics, curves=curves),
             service=_LINK,
         )
+        self._state = CellState(stopped=self._link.left.stopped)
         self._resume()
         self._link.start()
 
@@ -93,6 +93,7 @@ class ArbiterService:
         for event in self._incoming():
             if isinstance(event, Command):
                 self._state.command(event)
+                self._link.note_stopped(self._state.stopped)
             self._take(event)
         for result in self._results.drain():
             self._take(result)

@@ -60,6 +60,18 @@ def test_a_reset_is_not_undone_by_a_restart(tmp_path: Path) -> None:
     assert Ledger(tmp_path, OFFSET_NS).left.latched_by is None
 
 
+def test_a_stop_outlives_the_arbiter_beside_an_emergency(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, OFFSET_NS)
+    ledger.stop(True)
+    ledger.latch(estop())
+    ledger = Ledger(tmp_path, OFFSET_NS)
+    assert ledger.left.stopped
+    ledger.latch(None)
+    assert Ledger(tmp_path, OFFSET_NS).left.stopped
+    ledger.stop(False)
+    assert not Ledger(tmp_path, OFFSET_NS).left.stopped
+
+
 def test_after_a_reboot_times_are_on_the_new_clock(tmp_path: Path) -> None:
     Ledger(tmp_path, OFFSET_NS).opened(trigger(1), OFFSET_NS)
     (opened,) = Ledger(tmp_path, OFFSET_NS + HOUR_NS).left.opened

@@ -65,3 +65,14 @@ def test_while_latched_it_never_looks_operational(happenings: list[CommandKind |
 
 def test_every_transition_is_between_states_that_are_published() -> None:
     assert {state for pair in TRANSITIONS.items() for state in (pair[0][0], pair[1])} <= set(State)
+
+
+def test_a_line_that_was_stopped_before_a_restart_waits_for_start() -> None:
+    state = CellState(stopped=True)
+    state.services_up()
+    assert state.now is State.READY
+    state.services_up()
+    assert tell(state, CommandKind.START) is State.CONTINUOUS_EXECUTION
+    state.services_up()
+    assert state.now is State.CONTINUOUS_EXECUTION
+    assert not state.stopped
