@@ -38,8 +38,8 @@ def camera_command(
     fit: Annotated[
         Fit, typer.Option(help="How images of another size come onto the sensor.")
     ] = Fit.LETTERBOX,
-    width: Annotated[int, typer.Option(help="Sensor width in pixels, a multiple of 4.")] = 1280,
-    height: Annotated[int, typer.Option(help="Sensor height in pixels, a multiple of 4.")] = 1024,
+    width: Annotated[int, typer.Option(help="Sensor width in pixels, even.")] = 1280,
+    height: Annotated[int, typer.Option(help="Sensor height in pixels, even.")] = 1024,
     pixel_format: Annotated[
         str, typer.Option(help="At power-up: Mono8, Mono10, Mono12Packed, Mono16, BayerRG8, RGB8.")
     ] = "Mono8",

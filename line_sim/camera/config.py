@@ -70,8 +70,8 @@ class VirtualCameraConfig:
 
     def _check_sensor(self) -> None:
         for name, pixels in (("width", self.width), ("height", self.height)):
-            if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 4:
-                raise ConfigError(f"{name} is {pixels} px, give a multiple of 4 from 16 to {MAX_SENSOR_PX}")
+            if not 16 <= pixels <= MAX_SENSOR_PX or pixels % 2:
+                raise ConfigError(f"{name} is {pixels} px, give an even number from 16 to {MAX_SENSOR_PX}")
         if not self.pixel_formats:
             raise ConfigError("pixel_formats is empty, name at least one")
         for name, value, (low, high) in (

@@ -16,7 +16,7 @@ INTEGER, FLOAT, BOOLEAN = FeatureKind.INTEGER, FeatureKind.FLOAT, FeatureKind.BO
 ENUMERATION, COMMAND, STRING = FeatureKind.ENUMERATION, FeatureKind.COMMAND, FeatureKind.STRING
 
 MIN_REGION_PX = 16
-REGION_STEP_PX = 4  # also a multiple of 2, so that the Bayer phase stays
+REGION_STEP_PX = 2  # so that the Bayer phase stays, and packed formats come out even
 
 ACQUISITION_MODES = (("Continuous", 0), ("SingleFrame", 1), ("MultiFrame", 2))
 TRIGGER_SOURCES = (("Software", 0), ("Line0", 1), ("Line1", 2), ("Action1", 3))

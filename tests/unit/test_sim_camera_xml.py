@@ -111,7 +111,7 @@ def test_writing_through_the_features_sets_the_registers(nodes: Nodes) -> None:
 def test_limits_follow_the_region_and_the_lock(nodes: Nodes) -> None:
     assert nodes["OffsetX"].max == 0
     nodes["Width"].value = 320
-    assert (nodes["OffsetX"].max, nodes["OffsetX"].inc) == (320, 4)
+    assert (nodes["OffsetX"].max, nodes["OffsetX"].inc) == (320, 2)
     nodes["OffsetX"].value = 100
     assert nodes["Width"].max == 540
     nodes["TLParamsLocked"].value = 1
