@@ -31,6 +31,7 @@ _SENSOR_TERMS = ("health",)
 # The least scatter that counts as one unit, in the units of `Circumstances`.
 _LEAST_SCALE = {"dim": 0.1, "glare": 0.1, "focus": 0.3, "drift": 0.5, "confidence": 1.0, "health": 0.25}
 _STEPS = 50
+_SMALLEST = 1e-15  # probability whose log-odds a double can tell from certainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def fit(examples: Sequence[Example], base: Mapping[str, float]) -> Fit:
     folds = np.arange(labels.size) // block % FOLDS
     best, penalty = None, PENALTIES[-1]
     for candidate in PENALTIES:
-        log_odds = _left_out(columns, labels, folds, model.prior, candidate)
+        log_odds = _left_out(model, examples, columns, labels, folds=folds, penalty=candidate)
         if best is None or _loss(log_odds, labels) < _loss(best, labels):
             best, penalty = log_odds, candidate
     assert best is not None
@@ -164,14 +165,28 @@ def _moved(term: ContextTerm, weight: float, offset: float) -> ContextTerm:
 
 
 def _left_out(
-    columns: Floats, labels: Floats, folds: npt.NDArray[np.int_], prior: Floats, penalty: float
+    model: _Model,
+    examples: Sequence[Example],
+    columns: Floats,
+    labels: Floats,
+    *,
+    folds: npt.NDArray[np.int_],
+    penalty: float,
 ) -> Floats:
-    """Log-odds of each part under weights that were found without its fold."""
-    log_odds = np.zeros(labels.size)
+    """Log-odds of each part under weights that were found without its fold.
+
+    By `fuse`, as the part would be judged: it lets no weight go below 0, which `columns` do not know.
+    """
+    p_defect = np.full(labels.size, 0.5)
     for fold in range(FOLDS):
         out = folds == fold
-        log_odds[out] = columns[out] @ _solve(columns[~out], labels[~out], prior, penalty)
-    return log_odds
+        found = _solve(columns[~out], labels[~out], model.prior, penalty)
+        weights = model.weights(found, int((~out).sum()))
+        for n in np.flatnonzero(out):
+            fused = fuse(examples[n].evidence, weights, examples[n].drift).p_defect
+            p_defect[n] = 0.5 if fused is None else fused
+    sure = np.clip(p_defect, _SMALLEST, 1.0 - _SMALLEST)
+    return np.asarray(np.log(sure / (1.0 - sure)), dtype=np.float64)
 
 
 def _solve(columns: Floats, labels: Floats, prior: Floats, penalty: float) -> Floats:

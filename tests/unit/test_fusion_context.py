@@ -1,5 +1,7 @@
 """Weights that know the circumstances: what they gain, and what they must never do."""
 
+from random import Random
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from inspector.fusion.context import Drift, fixed, fuse
 from inspector.fusion.fit import LEAST_EXAMPLES, Example, fit, in_order
 from inspector.fusion.pool import OPINION, SENSORS, VISION, modalities, pool
 from inspector.fusion.score import Score, calibration_error, score
-from inspector.types import Quality
+from inspector.types import PartEvidence, Quality
 
 BASE = {VISION: 0.6, SENSORS: 0.4, OPINION: 0.4}
 PROBABILITY = st.floats(0.001, 0.999)
@@ -50,6 +52,19 @@ def test_with_few_examples_the_fixed_weights_stay(count: int) -> None:
 def test_with_hardly_any_defects_the_fixed_weights_stay() -> None:
     examples = [each for each in line_of_parts(900, 6, degraded=True) if not each.defective]
     assert fit(examples, BASE).weights is None
+
+
+def test_parts_left_out_are_scored_as_they_would_be_judged() -> None:
+    # A sensor that speaks the wrong way round: its weight ends at 0, and so it does in the score.
+    random = Random(11)
+    parts: list[tuple[PartEvidence, bool | None]] = []
+    for number in range(400):
+        defective = random.random() < 0.4
+        p_vision = None if number % 10 == 0 else random.uniform(0.4, 0.9) - (0.0 if defective else 0.3)
+        wrong = random.uniform(0.05, 0.4) + (0.0 if defective else 0.5)
+        parts.append((evidence(number, p_vision, wrong), defective))
+    found = fit(in_order(parts), BASE)
+    assert [found.by_fitted[n] for n in range(0, 400, 10)] == pytest.approx([0.5] * 40)
 
 
 def test_the_figures_are_for_parts_that_were_left_out() -> None:
