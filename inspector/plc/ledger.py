@@ -6,7 +6,9 @@ neither two verdicts nor none. Writing is a copy into shared pages, which the ke
 process dies however it dies (mmap(2), MAP_SHARED): about 1 µs, and no disk is waited for. A power
 cut may lose the last seconds; the parts of these seconds are off the line by then.
 
-Each slot carries a CRC-32: one that was torn by the end of its writer counts as never written.
+Each slot carries a CRC-32: one that was torn by the end of its writer counts as never written. The
+latched emergency is the exception to all this, since it may hold for hours: it has two slots in turn, so
+that a torn one leaves the one before it, and the outbox's syncing thread has it on the disk at once.
 """
 
 import mmap
@@ -26,7 +28,7 @@ FILE = "ledger"
 SLOTS = 2048
 SLOT_BYTES = 1024
 _HEAD = struct.Struct("<QIH")  # number, CRC-32 of what follows, its length
-_NOTE_SLOT = 0  # the latched emergency; the ring begins after it
+_NOTE_SLOTS = (0, SLOTS + 1)  # the latched emergency, in turn; the ring lies between them
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="open", tag_field="t"):
@@ -80,18 +82,19 @@ class Ledger:
 
     def __init__(self, directory: Path, utc_offset_ns: int) -> None:
         path = directory / FILE
-        size = (SLOTS + 1) * SLOT_BYTES
+        size = (SLOTS + 2) * SLOT_BYTES
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
             try:
-                os.posix_fallocate(fd, 0, size)  # a hole that the disk cannot fill later would kill us
-                self._map = mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+                os.posix_fallocate(self._fd, 0, size)  # a hole that the disk cannot fill later would kill us
+                self._map = mmap.mmap(self._fd, size)
+            except OSError:
+                os.close(self._fd)
+                raise
         except OSError as error:
             raise ConfigError(f"cannot use {path}: {error.strerror}") from error
-        self._number = 0
+        self._number = self._note_number = 0
         self.too_large = 0
         self.left = self._load(utc_offset_ns)
         self._note = Latched(event=self.left.latched_by, stopped=self.left.stopped)
@@ -115,10 +118,16 @@ class Ledger:
 
     def _noted(self, note: Latched) -> None:
         self._note = note
-        self._write(_NOTE_SLOT, note, 1)
+        self._note_number += 1
+        self._write(_NOTE_SLOTS[self._note_number % 2], note, self._note_number)
+
+    def sync(self) -> None:
+        """Have what is noted on the disk. Of any thread; waits for the disk. Raises OSError."""
+        os.fdatasync(self._fd)  # mmap.flush would hold the interpreter's lock, and so the verdicts
 
     def close(self) -> None:
         self._map.close()
+        os.close(self._fd)
 
     def _enter(self, record: Opened | Judged) -> None:
         self._number += 1
@@ -145,8 +154,10 @@ class Ledger:
             return None  # of another version
 
     def _load(self, utc_offset_ns: int) -> Left:
-        read = self._read(_NOTE_SLOT)
-        note = read[1] if read is not None and isinstance(read[1], Latched) else Latched(event=None)
+        note = Latched(event=None)
+        for number, read in sorted(filter(None, map(self._read, _NOTE_SLOTS)), key=lambda each: each[0]):
+            if isinstance(read, Latched):
+                self._note_number, note = number, read
         found = sorted(
             (each for each in map(self._read, range(1, SLOTS + 1)) if each is not None),
             key=lambda each: each[0],

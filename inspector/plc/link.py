@@ -117,10 +117,12 @@ class PlcLink:
     def note_latch(self, event: SensorEvent | None) -> None:
         """Note the emergency that holds the line, or that none does, for who comes after a crash."""
         self._ledger.latch(event)
+        self._file.sync_beside(self._ledger.sync)
 
     def note_stopped(self, stopped: bool) -> None:
         """Note whether an operator has stopped the line, for who comes after a crash."""
         self._ledger.stop(stopped)
+        self._file.sync_beside(self._ledger.sync)
 
     @property
     def counters(self) -> Counter[str]:

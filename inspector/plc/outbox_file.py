@@ -145,6 +145,7 @@ class OutboxFile:
             self._told(error)
         self._work: queue.SimpleQueue[bytes | tuple[bytes] | None] = queue.SimpleQueue()
         self._unsynced = threading.Event()
+        self._beside: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._threads = [
             threading.Thread(target=body, name=f"outbox-{name}", daemon=True)
@@ -174,6 +175,11 @@ class OutboxFile:
         self._compacting, self._lost = True, False
         self._retry_s = time.monotonic() + RETRY_S
         self._work.put((_snapshot(entries, awaiting, next_key),))
+
+    def sync_beside(self, sync: Callable[[], None]) -> None:
+        """Have the syncing thread call this soon. An OSError of it is told like one of the file."""
+        self._beside.put(sync)
+        self._unsynced.set()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is waiting, and let go of the folder. Raises StoreError if the disk hangs."""
@@ -216,6 +222,11 @@ class OutboxFile:
         while not self._closed.is_set():
             self._unsynced.wait()
             self._unsynced.clear()
+            due = set()
+            while not self._beside.empty():
+                due.add(self._beside.get())
+            for sync in due:
+                self._guard(_call, sync)
             with self._fd_lock:
                 if self._fd < 0:
                     continue  # started on a full disk, and no file yet
@@ -257,6 +268,10 @@ class OutboxFile:
                 os.close(self._fd)
             self._fd = fd
         self._size, self._torn, self.failure = len(lines), False, None
+
+
+def _call(action: Callable[[], None]) -> None:
+    action()
 
 
 def _write(fd: int, lines: bytes) -> None:

@@ -72,6 +72,22 @@ def test_a_stop_outlives_the_arbiter_beside_an_emergency(tmp_path: Path) -> None
     assert not Ledger(tmp_path, OFFSET_NS).left.stopped
 
 
+@pytest.mark.parametrize("notes", [2, 3])
+def test_a_torn_note_leaves_the_one_before_it(tmp_path: Path, notes: int) -> None:
+    ledger = Ledger(tmp_path, OFFSET_NS)
+    for _ in range(notes):
+        ledger.latch(estop())
+    ledger.sync()
+    ledger.close()
+    for slot in (0, SLOTS + 1):
+        text = bytearray((tmp_path / "ledger").read_bytes())
+        text[slot * SLOT_BYTES + 20] ^= 0xFF
+        torn = tmp_path / f"torn{slot}"
+        torn.mkdir()
+        (torn / "ledger").write_bytes(text)
+        assert Ledger(torn, OFFSET_NS).left.latched_by == estop()
+
+
 def test_after_a_reboot_times_are_on_the_new_clock(tmp_path: Path) -> None:
     Ledger(tmp_path, OFFSET_NS).opened(trigger(1), OFFSET_NS)
     (opened,) = Ledger(tmp_path, OFFSET_NS + HOUR_NS).left.opened

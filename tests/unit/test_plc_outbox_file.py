@@ -1,6 +1,7 @@
 """The outbox on disk: what a killed process leaves is read back, whatever was torn."""
 
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -210,3 +211,12 @@ def test_a_process_that_never_had_room_closes_in_peace(tmp_path: Path) -> None:
     with full_disk():
         OutboxFile(tmp_path).close()
     assert read(tmp_path)[0] == [1]
+
+
+def test_what_lies_beside_it_is_synced_by_its_thread(tmp_path: Path) -> None:
+    file = OutboxFile(tmp_path)
+    threads: list[str] = []
+    file.sync_beside(lambda: threads.append(threading.current_thread().name))
+    wait_until(lambda: bool(threads))
+    file.close()
+    assert threads == ["outbox-sync"]
