@@ -182,7 +182,7 @@ def _left_out(
         out = folds == fold
         found = _solve(columns[~out], labels[~out], model.prior, penalty)
         weights = model.weights(found, int((~out).sum()))
-        for n in np.flatnonzero(out):
+        for n in map(int, np.flatnonzero(out)):
             fused = fuse(examples[n].evidence, weights, examples[n].drift).p_defect
             p_defect[n] = 0.5 if fused is None else fused
     sure = np.clip(p_defect, _SMALLEST, 1.0 - _SMALLEST)
