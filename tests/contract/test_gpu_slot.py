@@ -251,7 +251,7 @@ def test_lines_that_the_camera_pads_are_read_without_the_padding(
 ) -> None:
     bench = Bench(folder, manifest)
     lane = GpuLane(bench.slot(), manifest, bench.parameters)
-    whole = tiny_frame(0, 90) if channels == 1 else colour_frame(0, 90, manifest.input)
+    whole = tiny_frame(0, 250) if channels == 1 else colour_frame(0, 250, manifest.input)
     padded = np.full((HEIGHT, WIDTH + 16, *whole.image.shape[2:]), 255, np.uint8)
     padded[:, :WIDTH] = whole.image
     answers = []
