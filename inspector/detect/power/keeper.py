@@ -24,6 +24,7 @@ class PowerKeeper:
         self._late = 0
         self._next_ns = now_ns + _EVERY_NS
         self._joules = 0.0
+        self._known = modes is None  # a detector that was killed leaves its mode behind
         self.joules_per_frame: float | None = None
         self.mode = modes.names[-1] if modes else ""
 
@@ -45,6 +46,9 @@ class PowerKeeper:
         if frames and self._meters:
             self.joules_per_frame = taken / frames
         if self._policy is not None and self._modes is not None:
+            if not self._known:
+                self._modes.set_mode(self._policy.mode)
+                self._known = True
             before = self._policy.mode
             mode = self._policy.observe(self._latencies_ns, self._late, now_ns)
             if mode != before:

@@ -23,7 +23,7 @@ _WATTS: Final = re.compile(r"(\d+)W", re.IGNORECASE)
 class PowerModes:
     """`names` from the lowest power to the highest; `set_mode` takes an index, raises DeviceError.
 
-    The highest is what the machine had, and is what to leave it in.
+    The highest is the machine's own, whatever a detector that was killed left it in.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ def cpu_modes(folder: Path) -> PowerModes | None:
     policies = sorted(folder.glob("policy*"))
     try:
         ranges = {
-            policy: [int((policy / name).read_text()) for name in ("cpuinfo_min_freq", "scaling_max_freq")]
+            policy: [int((policy / name).read_text()) for name in ("cpuinfo_min_freq", "cpuinfo_max_freq")]
             for policy in policies
         }
     except (OSError, ValueError):
@@ -77,7 +77,7 @@ def cpu_modes(folder: Path) -> PowerModes | None:
 
 
 def gpu_modes(index: int = 0) -> PowerModes | None:
-    """Four power limits between the GPU's lowest and the one that it has. None without NVML."""
+    """Four power limits between the GPU's lowest and its default. None without NVML."""
     try:
         import pynvml  # noqa: PLC0415 - only where the extra "gpu" is installed
     except ImportError:
@@ -87,7 +87,7 @@ def gpu_modes(index: int = 0) -> PowerModes | None:
         nvml.nvmlInit()
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         lowest, _ = nvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
-        highest = nvml.nvmlDeviceGetPowerManagementLimit(handle)
+        highest = nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle)
     except nvml.NVMLError:
         return None
     limits = sorted({max(lowest, int(highest * share)) for share in _SHARES})
