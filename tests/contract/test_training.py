@@ -110,7 +110,8 @@ def test_a_checkpoint_of_another_training_is_refused(data: Path, tmp_path: Path)
     with pytest.raises(ConfigError, match="other images or options"):
         train_boxes(data, None, tmp_path, backbone, options=options(4))
     checkpoint = tmp_path / ".squares.training" / "checkpoint.pt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(ConfigError, match="cannot be read"):
-        train_boxes(data, None, tmp_path, backbone, options=options(3))
+    for damaged in (checkpoint.read_bytes()[:100], b"no checkpoint at all"):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            train_boxes(data, None, tmp_path, backbone, options=options(3))
     shutil.rmtree(checkpoint.parent)

@@ -1,6 +1,7 @@
 """Trains the box network with torch on the CPU: from labelled images to weights. Needs extra [train]."""
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +220,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 def _resume(path: Path, about: str, trained: Any, optimizer: Any, schedule: Any) -> int:
     try:
         state = torch.load(path, weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{path}: the checkpoint cannot be read; delete it to start over") from error
     if state["about"] != about:
         raise ConfigError(
