@@ -29,6 +29,7 @@ from inspector.types import (
     Delivery,
     Explanation,
     Fault,
+    PartTrigger,
     SensorEvent,
     Verdict,
 )
@@ -113,6 +114,10 @@ class PlcLink:
     def left(self) -> Left:
         """What the process before this one left: its open and judged parts, and its emergency."""
         return self._ledger.left
+
+    def note_opened(self, trigger: PartTrigger) -> None:
+        """Note a part that did not come over MQTT, for who comes after a crash."""
+        self._ledger.opened(trigger, self._utc_offset_ns())
 
     def note_latch(self, event: SensorEvent | None) -> None:
         """Note the emergency that holds the line, or that none does, for who comes after a crash."""

@@ -141,12 +141,14 @@ class ArbiterService:
         yield from (item for item in waiting if not isinstance(item, SensorEvent))
         if self._trigger_frames is not None:
             for frame in self._trigger_frames.drain():
-                yield PartTrigger(
+                trigger = PartTrigger(
                     part_id=f"{frame.meta.camera_id}-{frame.meta.frame_id}",
                     seq=frame.meta.frame_id,
                     trigger_ns=frame.meta.exposure_start_ns,
                     received_ns=frame.meta.received_ns,
                 )
+                self._link.note_opened(trigger)
+                yield trigger
 
     def _see(self, health: Health) -> None:
         """Changes of state are inputs; the heartbeats between them are not."""

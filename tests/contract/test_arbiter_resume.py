@@ -14,7 +14,7 @@ from inspector.plc.ledger import Ledger
 from inspector.services.arbiter import ArbiterService
 from inspector.services.loop import Context
 from inspector.services.setup import outbox_folder
-from inspector.types import Fault, PartTrigger
+from inspector.types import Fault, FrameMeta, PartTrigger
 
 SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
 TOO_LONG = "x" * 65  # refused at the door; only a ledger of another make holds it
@@ -53,3 +53,29 @@ def test_a_part_whose_verdict_cannot_be_told_does_not_end_the_arbiter(
     assert [(fault.code, fault.part_id) for fault in faults] == [("PART_NOT_RESUMED", TOO_LONG)]
     left = Ledger(folder, offset_ns).left
     assert [verdict.part_id for verdict in left.verdicts] == ["P2"]
+
+
+def test_a_part_that_is_a_frame_is_in_the_ledger(context: Context) -> None:
+    line = context.site.site
+    by_frame = line.decision.model_copy(update={"trigger": "frame"})
+    context.site = context.site.model_copy(update={"site": line.model_copy(update={"decision": by_frame})})
+    camera = context.site.cameras[0].id
+    now_ns = context.clock.now_ns()
+    meta = FrameMeta(
+        camera_id=camera,
+        frame_id=7,
+        exposure_start_ns=now_ns,
+        exposure_us=1.0,
+        received_ns=now_ns,
+        width_px=4,
+        height_px=4,
+        pixel_format="Mono8",
+    )
+    frames = context.bus.frame_publisher(camera, 16)
+    arbiter = ArbiterService(context)
+    frames.loan(16).send(meta)
+    arbiter.step()
+    arbiter.close()
+    left = Ledger(outbox_folder(context.site), 0).left
+    parts = [part.part_id for part in left.opened] + [put.part_id for put in left.verdicts]
+    assert parts == [f"{camera}-7"]
