@@ -69,10 +69,14 @@ def test_every_transition_is_between_states_that_are_published() -> None:
 
 def test_a_line_that_was_stopped_before_a_restart_waits_for_start() -> None:
     state = CellState(stopped=True)
-    state.services_up()
-    assert state.now is State.READY
-    state.services_up()
-    assert tell(state, CommandKind.START) is State.CONTINUOUS_EXECUTION
-    state.services_up()
-    assert state.now is State.CONTINUOUS_EXECUTION
+    states = []
+    for act in (
+        state.services_up,
+        state.services_up,
+        lambda: tell(state, CommandKind.START),
+        state.services_up,
+    ):
+        act()
+        states.append(state.now)
+    assert states == [State.READY, State.READY, State.CONTINUOUS_EXECUTION, State.CONTINUOUS_EXECUTION]
     assert not state.stopped
