@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Broker:
+class Broker(ABC):
     """One broker process: `start`, `stop` (in order), `kill` (SIGKILL); its port survives restarts."""
 
     name = "broker"
@@ -34,9 +35,9 @@ class Broker:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """Write the configuration into the folder, and return the command that runs the broker."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""

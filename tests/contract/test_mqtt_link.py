@@ -140,8 +140,8 @@ def test_presence(config: BrokerConfig, tmp_path: Path) -> None:
     assert second == first + 1
     assert all(len(beat) <= HEARTBEAT_PB_MAX_BYTES for beat in late.short_beats)
     assert Heartbeat.FromString(late.short_beats[0]).emergency_latched is True
-    assert late.leaves("state")[-1]["state"] == "Halted"
     wait_until(lambda: late.leaves("availability")[-1] == {"available": False}, "the farewell")
+    wait_until(lambda: late.leaves("state")[-1]["state"] == "Halted", "the last state")
     late.close()
 
 
