@@ -66,6 +66,11 @@ class Explainer:
         """What a person should know, or ""."""
         return "; ".join(said for said in (self._fault, self._standing) if said)
 
+    @property
+    def model_fault(self) -> str:
+        """What is wrong with the language model itself, or ""; a damaged knowledge file is not."""
+        return self._fault
+
     def stand(self, fault: str) -> None:
         """Add what a person should know for as long as this process lives."""
         self._standing = "; ".join(said for said in (self._standing, fault) if said)

@@ -78,6 +78,11 @@ class ExplainWorker:
         return self._warm or self._thread is None
 
     @property
+    def is_ready(self) -> bool:
+        """Whether there is a model, its first probe is over, and nothing is wrong with it itself."""
+        return self._thread is not None and self._warm and not self._explainer.model_fault
+
+    @property
     def offers_opinions(self) -> bool:
         """Whether the model is ready for `ask`, and not held."""
         return self._second is not None and self._thread is not None and self._warm and not self._held

@@ -3,6 +3,9 @@
 `utc_offset_ns` is UTC minus CLOCK_MONOTONIC at the time of sending.
 """
 
+import json
+import unicodedata
+
 import msgspec
 
 from inspector.clock import NS_PER_MS
@@ -21,9 +24,14 @@ from inspector.mqtt_schema import (
 from inspector.types import Action, Explanation, Fault, Verdict
 
 _MORE = "..."
-# What people write (labels, a language model's text) in the characters that every PLC can show.
+_SPOKEN = ("text", "cause", "recommended_action")
+# What people write (labels, names) in the characters that every PLC can show: a German umlaut as
+# DIN 5007-2 sorts it, other accents dropped.
 _ASCII = str.maketrans(
     {"µ": "u", "μ": "u", "°": " deg", "²": "2", "³": "3", "–": "-", "—": "-", "×": "x", "±": "+/-"}
+    | {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ẞ": "SS"}
+    | {"ø": "oe", "Ø": "Oe", "æ": "ae", "Æ": "Ae", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"}
+    | {"„": '"', "“": '"', "”": '"', "‚": "'", "‘": "'", "’": "'", "…": "..."}
 )
 
 
@@ -84,20 +92,24 @@ def undelivered_payload(verdict: bytes, expired_utc_ns: int) -> bytes:
 
 
 def explanation_payload(explanation: Explanation) -> bytes:
-    """Return the explanation as at most 4096 bytes; a longer text is cut."""
+    """Return the explanation as at most 4096 bytes; a longer text is cut.
+
+    It is for people, so that letters of any script stay: JSON escapes them, and the wire is ASCII.
+    """
     values: dict[str, Scalar] = {
         "verdict_id": explanation.verdict_id,
         "part_id": explanation.part_id,
-        "text": _text(explanation.text, 3000),
-        "cause": _text(explanation.cause, 400),
-        "recommended_action": _text(explanation.recommended_action, 400),
+        "text": _words(explanation.text, 3000),
+        "cause": _words(explanation.cause, 400),
+        "recommended_action": _words(explanation.recommended_action, 400),
         "source": explanation.source.value,
         "latency_ms": max(0.0, round(explanation.latency_ms, 1)),
     }
-    # A quotation mark takes two bytes, so half of the excess is the least that must go.
+    # An escaped sign takes six bytes, beyond the first plane twelve: what goes first is the longest.
     while (excess := _size(values) - EXPLANATION.max_bytes) > 0:
-        text = str(values["text"])
-        values["text"] = _text(text, len(text) - max(len(_MORE), excess // 2))
+        longest = max(_SPOKEN, key=lambda name: len(str(values[name])))
+        text = str(values[longest])
+        values[longest] = _words(text, len(text) - max(len(_MORE), excess // 12))
     return _encode(EXPLANATION, values)
 
 
@@ -165,19 +177,30 @@ def _utc_ns(at_ns: int, utc_offset_ns: int) -> int:
 
 
 def _size(values: dict[str, Scalar]) -> int:
-    # The values are plain ASCII by now, so msgspec's compact JSON has the final length.
-    return len(msgspec.json.encode(values))
+    return len(json.dumps(values, separators=(",", ":")))
 
 
 def _text(text: str, length: int) -> str:
     """Printable ASCII on one line, cut to `length` with an ellipsis."""
     if len(text) <= length and text.isascii() and text.isprintable():
         return text
-    line = " ".join(text.translate(_ASCII).split())
-    plain = "".join(c if " " <= c <= "~" else "?" for c in line)
-    if len(plain) <= length:
-        return plain
-    return plain[: length - len(_MORE)] + _MORE if length >= len(_MORE) else ""
+    # Composed first, so that both spellings of an umlaut are one; then accents come off their letters.
+    written = unicodedata.normalize("NFC", text).translate(_ASCII)
+    letters = (c for c in unicodedata.normalize("NFKD", written) if not unicodedata.combining(c))
+    line = " ".join("".join(letters).split())
+    return _cut("".join(c if " " <= c <= "~" else "?" for c in line), length)
+
+
+def _words(text: str, length: int) -> str:
+    """Printable characters of any script on one line, cut to `length` with an ellipsis."""
+    line = " ".join(text.split())
+    return _cut(line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line), length)
+
+
+def _cut(line: str, length: int) -> str:
+    if len(line) <= length:
+        return line
+    return line[: length - len(_MORE)] + _MORE if length >= len(_MORE) else ""
 
 
 def _join(names: tuple[str, ...], length: int) -> str:

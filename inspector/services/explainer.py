@@ -62,9 +62,10 @@ class ExplainerService:
         counters = self._context.counters
         for name, count in self._worker.counters.items():
             counters[name] = int(count)
-        counters["model_ready"] = int(self._worker.is_warm and not fault)
+        counters["model_ready"] = int(self._worker.is_ready)
         in_time = self._worker.opinion_ms <= self._in_time_ms
-        counters["opinions_offered"] = int(self._worker.offers_opinions and in_time and not fault)
+        offered = self._worker.offers_opinions and self._worker.is_ready and in_time
+        counters["opinions_offered"] = int(offered)
         counters["detector_p99_ms"] = self._pressure.p99_ns() // NS_PER_MS
         counters["verdicts_dropped"] = self._verdicts.dropped
 

@@ -1,6 +1,8 @@
 """Every verdict handed in comes back as one explanation, the urgent ones first."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -350,3 +352,42 @@ def test_pressure_rises_near_the_budget_and_falls_well_below_it() -> None:
     for _ in range(3):
         pressure.see(msgspec.structs.replace(result, status=ResultStatus.DROPPED))
     assert pressure.is_high
+
+
+@pytest.mark.parametrize(("answers", "ready"), [(True, True), (False, False)])
+def test_a_model_is_ready_by_its_own_answers_whatever_else_is_wrong(answers: bool, ready: bool) -> None:
+    said = (
+        '{"cause":1,"text":"Part PROBE1 was rejected because cam1 found a scratch while vibration1 was '
+        'at 7.8 mm/s, above its alarm limit of 7.1 mm/s.","cited":[1,2,3]}'
+    )
+
+    class Answering(GatedEngine):
+        def complete(self, prompt: Prompt, schema: Schema, deadline_ns: int) -> str:
+            super().complete(prompt, schema, deadline_ns)
+            return said if answers else "wrong"
+
+    engine = Answering()
+    engine.gate.set()
+    explainer = Explainer(engine, LineContext(), SystemClock(), standing="knowledge/fmea.csv is damaged")
+    worker = ExplainWorker(explainer, SystemClock(), deadline_s=60)
+    try:
+        _until(lambda: worker.is_warm)
+        assert worker.is_ready is ready
+        assert "fmea.csv is damaged" in worker.fault
+    finally:
+        worker.close()
+
+
+def test_no_model_is_never_ready() -> None:
+    explainer = Explainer(None, LineContext(), SystemClock())
+    worker = ExplainWorker(explainer, SystemClock(), deadline_s=60)
+    assert worker.is_warm
+    assert not worker.is_ready
+    worker.close()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

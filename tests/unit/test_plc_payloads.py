@@ -154,6 +154,43 @@ def test_a_label_in_any_language_becomes_ascii() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "on_the_plc"),
+    [
+        ("Fräsgrat", "Fraesgrat"),
+        ("Fra\u0308sgrat", "Fraesgrat"),  # the same word, its umlaut in two code points
+        ("Übermaß", "Uebermass"),
+        ("défaut de soudure", "defaut de soudure"),
+        ("wżer", "wzer"),
+        ("„Riss“ …", '"Riss" ...'),
+    ],
+)
+def test_a_plc_reads_umlauts_as_two_letters_and_no_accents(written: str, on_the_plc: str) -> None:
+    assert sent(verdict(cause=written))["cause"] == on_the_plc
+    fault = Fault(service="detector", code="X", text=written, at_ns=5)
+    assert FAULT.decode(payloads.fault_payload(fault, OFFSET_NS))["text"] == on_the_plc
+
+
+@pytest.mark.parametrize("text", ["Kratzer über der Grenze, 90 °C", "工件 P7 已剔除，得分 0.91。", "🏭"])
+def test_people_read_an_explanation_in_their_own_script(text: str) -> None:
+    explanation = Explanation(
+        verdict_id="v",
+        part_id="p",
+        text=text,
+        cause=text,
+        recommended_action=text + "\u200b\n",
+        source=ExplanationSource.TEMPLATE,
+        cited=(),
+        model_sha256="",
+        latency_ms=1.0,
+    )
+    payload = payloads.explanation_payload(explanation)
+    assert payload.isascii()
+    values = EXPLANATION.decode(payload)
+    assert (values["text"], values["cause"]) == (text, text)
+    assert values["recommended_action"] == text + "?"
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"confidence": float("nan")},
