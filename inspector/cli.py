@@ -7,13 +7,13 @@ import typer
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
 from inspector.detect.bench.commands import app as bench_app
-from inspector.detect.bring_command import IMPORT_EPILOG, import_model
-from inspector.detect.calibrate_command import CALIBRATE_MODEL_EPILOG, calibrate_model
 from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
-from inspector.detect.evaluate_command import EVALUATE_EPILOG, evaluate
-from inspector.detect.merge_command import MERGE_EPILOG, merge
-from inspector.detect.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
+from inspector.detect.evaluating.evaluate_command import EVALUATE_EPILOG, evaluate
+from inspector.detect.importing.bring_command import IMPORT_EPILOG, import_model
+from inspector.detect.importing.merge_command import MERGE_EPILOG, merge
+from inspector.detect.quantizing.quantize_command import PARITY_EPILOG, QUANTIZE_EPILOG, parity, quantize
+from inspector.detect.risk.calibrate_command import CALIBRATE_MODEL_EPILOG, calibrate_model
 from inspector.detect.training.command import TRAIN_EPILOG, train
 from inspector.errors import ConfigError, InspectorError
 from inspector.explain.commands import app as models_app

@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 from host_kernels import compile_for_host
 
-from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.cuda.decode_plan import WORK_INTS_PER_CELL, Answer, DecodeParameters
 from inspector.detect.cuda.gpu_slot import Admitted, GpuError, Outputs
-from inspector.detect.graph import SCORE, SCORE_MAP
-from inspector.detect.manifest import InputLayout
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.graph import SCORE, SCORE_MAP
 
 
 class HostNetwork:

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from inspector.detect.graph import IMAGE, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
-from inspector.detect.manifest import (
+from inspector.detect.model.manifest import (
     Calibration,
     HowMade,
     InputLayout,
@@ -17,6 +16,7 @@ from inspector.detect.manifest import (
     dump_manifest,
     file_sha256,
 )  # fmt: skip
+from inspector.detect.teaching.graph import IMAGE, SCORE, SCORE_MAP, GraphBuilder, finish, image_score
 from inspector.types import Frame, FrameMeta
 
 WIDTH, HEIGHT, CELL = 64, 48, 8

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from inspector.detect.held_out import Progress
-from inspector.detect.teach import Taught, TeachOptions
-from inspector.detect.teach import teach as teach_model
+from inspector.detect.teaching.held_out import Progress
+from inspector.detect.teaching.teach import Taught, TeachOptions
+from inspector.detect.teaching.teach import teach as teach_model
 from inspector.errors import ConfigError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from inspector.detect.manifest import Manifest
+from inspector.detect.model.manifest import Manifest
 
 TYPICAL_GOOD: Final = "held_out_good_p_defect_median"  # in the manifest's metrics, from teach-in
 WINDOW: Final = 100  # parts

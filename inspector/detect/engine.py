@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
-from inspector.detect.manifest import Manifest
+from inspector.detect.model.manifest import Manifest
 from inspector.types import Frame, FrameResult
 
 Ticket = NewType("Ticket", int)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from inspector.detect.prepare import NetworkInput
+from inspector.detect.engines.prepare import NetworkInput
 from inspector.types import FrameContext
 
 _SIDE_PX = 256  # enough to tell light and focus, and the same cost for every camera

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
 from inspector.errors import ConfigError
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})

@@ -8,7 +8,7 @@ from inspector.clock import Clock, SystemClock
 from inspector.config import DetectorConfig
 from inspector.config_load import find_model
 from inspector.detect.engine import Engine
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 
 
 def load_detector(
@@ -41,7 +41,7 @@ def load_detector(
             on_ready=on_ready,
             cache_dir=_writable(cache_dir or _user_cache("tensorrt")),
         )
-    from inspector.detect.openvino_engine import OpenVinoEngine  # noqa: PLC0415  # see above
+    from inspector.detect.engines.openvino_engine import OpenVinoEngine  # noqa: PLC0415  # see above
 
     return OpenVinoEngine(
         manifest,

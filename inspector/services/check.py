@@ -8,7 +8,7 @@ from inspector.camera.acquisition import open_camera
 from inspector.clock import SystemClock
 from inspector.config import Site
 from inspector.config_load import model_folder
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError, DeviceError, ModelError
 from inspector.explain.start import TEMPLATE_ONLY
 from inspector.explain.weights import resolve

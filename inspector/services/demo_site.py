@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError, ModelError
 
 _CAMERA_FORMAT = {"Mono8": "Mono8", "RGB8": "BayerRG8"}

@@ -5,8 +5,8 @@ from collections import deque
 from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
-from inspector.detect.batching import Feeder
 from inspector.detect.drift import DriftMonitor
+from inspector.detect.engines.batching import Feeder
 from inspector.detect.load import load_detector
 from inspector.detect.power.keeper import PowerKeeper
 from inspector.detect.power.meter import EnergyMeter, cpu_meter, gpu_meter

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from inspector.config import ArbiterSetup, FusionWeights, Site
 from inspector.config_load import model_folder
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 from inspector.services.weights_file import read_weights
 
 

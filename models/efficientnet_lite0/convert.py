@@ -22,7 +22,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from inspector.detect.openvino_runtime import ov
+from inspector.detect.engines.openvino_runtime import ov
 
 F32 = npt.NDArray[np.float32]
 

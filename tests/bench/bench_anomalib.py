@@ -33,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 from one_class_sets import OneClassSet, all_sets
 
-from inspector.detect.evaluate import auroc
-from inspector.detect.network_size import choose_size
-from inspector.detect.pixel_figures import pixel_figures, to_mask_size
+from inspector.detect.evaluating.evaluate import auroc
+from inspector.detect.evaluating.pixel_figures import pixel_figures, to_mask_size
+from inspector.detect.model.network_size import choose_size
 
 BACKBONE: Final = "tf_efficientnet_lite0"
 LAYERS: Final = {"patchcore": ["blocks.2", "blocks.4"], "padim": ["blocks.1", "blocks.2", "blocks.4"]}

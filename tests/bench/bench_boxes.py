@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from inspector.detect.commands import find_backbone
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 from inspector.detect.training.coco import read_coco
 from inspector.detect.training.train import TrainOptions, measure, train_boxes
 

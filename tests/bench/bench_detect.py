@@ -21,9 +21,9 @@ import numpy as np
 from one_class_sets import OneClassSet, all_sets
 
 from inspector.detect.commands import find_backbone
-from inspector.detect.evaluation import evaluate_model
-from inspector.detect.held_out import Method
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.evaluating.evaluation import evaluate_model
+from inspector.detect.teaching.held_out import Method
+from inspector.detect.teaching.teach import TeachOptions, teach
 
 AVERAGED = (
     "image_auroc",

@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 
 from inspector.detect.commands import find_backbone
-from inspector.detect.cpu_run import CpuRun
+from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import list_images, read_image
-from inspector.detect.manifest import load_manifest
-from inspector.detect.quantize import QuantizeOptions, quantize
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.model.manifest import load_manifest
+from inspector.detect.quantizing.quantize import QuantizeOptions, quantize
+from inspector.detect.teaching.teach import TeachOptions, teach
 
 RUNS = 100
 

@@ -15,9 +15,9 @@ from inspector.clock import SystemClock
 from inspector.config import DetectorConfig
 from inspector.detect.commands import find_backbone
 from inspector.detect.engine import Engine, Ticket
-from inspector.detect.held_out import Method
 from inspector.detect.load import load_detector
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.teaching.held_out import Method
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ConfigError, InvariantError, ModelError
 from inspector.types import Frame, FrameMeta, FrameResult, ResultStatus
 

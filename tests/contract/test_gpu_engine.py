@@ -20,11 +20,11 @@ from inspector.detect.cuda.driver_api import DriverApi
 from inspector.detect.cuda.gpu_slot import Admitted, GpuLane, admit, look
 from inspector.detect.cuda.tensorrt_library import find_tensorrt
 from inspector.detect.engine import Engine
-from inspector.detect.engine_errors import EngineLostError
+from inspector.detect.engines.engine_errors import EngineLostError
+from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.load import load_detector
-from inspector.detect.manifest import Manifest
-from inspector.detect.outcome import frame_result
-from inspector.detect.slots import SlotPipeline
+from inspector.detect.model.manifest import Manifest
 from inspector.errors import ConfigError, InspectorError
 from inspector.types import Frame, FrameMeta, FrameResult, ResultStatus
 

@@ -15,7 +15,6 @@ import pytest
 from host_kernels import compile_for_host
 from tiny_model import COLUMNS, HEIGHT, ROWS, WIDTH, tiny_frame, write_tiny_model
 
-from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.cuda.decode_plan import DecodeParameters, decode_parameters
 from inspector.detect.cuda.device import Gpu
@@ -24,9 +23,10 @@ from inspector.detect.cuda.frame_pool import FramePool
 from inspector.detect.cuda.gpu_slot import GpuError, GpuLane, admit
 from inspector.detect.cuda.prepare_plan import Prepare
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot
-from inspector.detect.decode import decode_anomaly_map
-from inspector.detect.graph import IMAGE, SCORE, SCORE_MAP
-from inspector.detect.manifest import InputLayout, Manifest
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.decode import decode_anomaly_map
+from inspector.detect.model.manifest import InputLayout, Manifest
+from inspector.detect.teaching.graph import IMAGE, SCORE, SCORE_MAP
 from inspector.types import Frame, FrameMeta
 
 BATCH = 2

@@ -8,9 +8,10 @@ import onnx
 import pytest
 
 from inspector.detect.commands import find_backbone
-from inspector.detect.cpu_run import CpuRun
-from inspector.detect.decode import decode
-from inspector.detect.manifest import (
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.importing.merge import merge_models
+from inspector.detect.model.decode import decode
+from inspector.detect.model.manifest import (
     UNCALIBRATED,
     Head,
     HowMade,
@@ -19,9 +20,8 @@ from inspector.detect.manifest import (
     OnnxFile,
     load_manifest,
 )
-from inspector.detect.merge import merge_models
-from inspector.detect.model_folder import write_model
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.model.model_folder import write_model
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.detect.training.box_graph import DISTANCES, SCORES, build
 from inspector.errors import ConfigError
 

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.detect.commands import find_backbone
-from inspector.detect.cpu_run import CpuRun
+from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import read_image
-from inspector.detect.manifest import dump_manifest, load_manifest
-from inspector.detect.quantize import QuantizeOptions, quantize
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.model.manifest import dump_manifest, load_manifest
+from inspector.detect.quantizing.quantize import QuantizeOptions, quantize
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ModelError
 
 WIDTH, HEIGHT = 160, 120
@@ -68,7 +68,7 @@ def test_int8_judges_alike_and_computes_in_int8(
 
 
 def test_what_the_frame_goes_through_in_bytes_is_the_same_scaling(models: Path, data: Path) -> None:
-    from inspector.detect.byte_entry import byte_range, with_byte_entry  # noqa: PLC0415  # only here
+    from inspector.detect.quantizing.byte_entry import byte_range, with_byte_entry  # noqa: PLC0415  # only here
 
     original = onnx.load(models / "disc" / "model.onnx")
     ((end, ends),) = byte_range(original).items()

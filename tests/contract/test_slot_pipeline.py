@@ -12,8 +12,8 @@ from tiny_model import tiny_frame, write_tiny_model
 
 from inspector.clock import SystemClock
 from inspector.config import DetectorConfig
-from inspector.detect.batching import Feeder
 from inspector.detect.engine import Counts, Engine, Ticket
+from inspector.detect.engines.batching import Feeder
 from inspector.detect.load import load_detector
 from inspector.errors import InvariantError
 from inspector.types import Frame, FrameResult, ResultStatus

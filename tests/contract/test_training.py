@@ -15,7 +15,7 @@ pytest.importorskip(
 from inspector.config import DetectorConfig
 from inspector.detect.commands import find_backbone
 from inspector.detect.load import load_detector
-from inspector.detect.manifest import load_manifest
+from inspector.detect.model.manifest import load_manifest
 from inspector.detect.training.train import TrainOptions, train_boxes
 from inspector.errors import ConfigError
 from inspector.types import Frame, FrameMeta

@@ -7,15 +7,16 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from inspector.detect.bank import BankScorer
 from inspector.detect.commands import find_backbone
-from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.cuda.half_graph import with_half_precision
 from inspector.detect.cuda.measure_ranges import measure_ranges
 from inspector.detect.cuda.qdq_graph import quantized_values, with_int8
 from inspector.detect.cuda.turing_graph import without_matrix_products
-from inspector.detect.graph import (
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.bank import BankScorer
+from inspector.detect.teaching.graph import (
     SCORE,
     SCORE_MAP,
     GraphBuilder,
@@ -26,7 +27,6 @@ from inspector.detect.graph import (
     network_input,
     project,
 )
-from inspector.detect.manifest import InputLayout
 from inspector.errors import ModelError
 
 MODELS = Path(__file__).parents[2] / "models"

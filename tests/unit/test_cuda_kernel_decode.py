@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from inspector.detect.cuda.arch import KERNEL_ARCHES
 from inspector.detect.cuda.decode_plan import WORK_INTS_PER_CELL, Answer, decode_parameters, decoded_answer
 from inspector.detect.cuda.nvrtc import KERNELS, compile_kernel
-from inspector.detect.decode import Decoded, decode_anomaly_map
-from inspector.detect.manifest import Manifest, load_manifest
+from inspector.detect.model.decode import Decoded, decode_anomaly_map
+from inspector.detect.model.manifest import Manifest, load_manifest
 from inspector.errors import ModelError
 
 MODELS = Path(__file__).parents[2] / "models"

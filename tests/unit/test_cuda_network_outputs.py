@@ -9,8 +9,8 @@ import pytest
 from tiny_model import COLUMNS, ROWS, write_tiny_model
 
 from inspector.detect.cuda.load_network import network_outputs
-from inspector.detect.graph import SCORE, SCORE_MAP
-from inspector.detect.manifest import Head, Manifest
+from inspector.detect.model.manifest import Head, Manifest
+from inspector.detect.teaching.graph import SCORE, SCORE_MAP
 from inspector.errors import ModelError
 
 

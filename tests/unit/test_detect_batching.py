@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.detect.batching import RunTimes, batch_size
+from inspector.detect.engines.batching import RunTimes, batch_size
 
 MS = 1_000_000
 

@@ -10,14 +10,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_model import write_tiny_model
 
-from inspector.detect.bring import BringOptions, Kind, bring
-from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.half_graph import with_half_precision
-from inspector.detect.decode import Decoded, decode
-from inspector.detect.manifest import InputLayout, Manifest, load_manifest
-from inspector.detect.merge import merge_models, merged
-from inspector.detect.model_folder import write_manifest
-from inspector.detect.q_dq import quantized
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.importing.bring import BringOptions, Kind, bring
+from inspector.detect.importing.merge import merge_models, merged
+from inspector.detect.model.decode import Decoded, decode
+from inspector.detect.model.manifest import InputLayout, Manifest, load_manifest
+from inspector.detect.model.model_folder import write_manifest
+from inspector.detect.quantizing.q_dq import quantized
 from inspector.errors import ConfigError, InspectorError, ModelError
 
 F32 = npt.NDArray[np.float32]
@@ -259,7 +259,7 @@ def test_the_frame_arrives_where_the_network_expects_it(tmp_path: Path) -> None:
         opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
     )  # fmt: skip
     onnx.save(model, tmp_path / "theirs.onnx")
-    from inspector.detect.frame_entry import Entry, with_frame_entry  # noqa: PLC0415  # only here
+    from inspector.detect.importing.frame_entry import Entry, with_frame_entry  # noqa: PLC0415  # only here
 
     entry = Entry(FRAME, NETWORK, "letterbox", "unit", bgr=False)
     whole = with_frame_entry(model, entry, tmp_path / "theirs.onnx")

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.detect.calibration import (
+from inspector.detect.evaluating.evaluate import auroc, error_rates
+from inspector.detect.model.manifest import Calibration
+from inspector.detect.risk.calibration import (
     fit_good_only,
     fit_with_defects,
     probability,
     score_at,
 )
-from inspector.detect.evaluate import auroc, error_rates
-from inspector.detect.manifest import Calibration
 
 SCORES = st.lists(st.floats(0.05, 50.0), min_size=5, max_size=60)
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inspector.detect.candidates import F32, Candidates, activate, candidates, overlaps, strongest
-from inspector.detect.decode import found_boxes
-from inspector.detect.manifest import Head, InputLayout
-from inspector.detect.placement import Fit, Placement
+from inspector.detect.model.candidates import F32, Candidates, activate, candidates, overlaps, strongest
+from inspector.detect.model.decode import found_boxes
+from inspector.detect.model.manifest import Head, InputLayout
+from inspector.detect.model.placement import Fit, Placement
 from inspector.errors import ModelError
 
 LABELS = ("a", "b")

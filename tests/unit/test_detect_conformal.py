@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import write_tiny_model
 
-from inspector.detect.calibrate_command import parse_rate, with_limit, words
-from inspector.detect.calibration import probability
-from inspector.detect.conformal import (
+from inspector.detect.model.manifest import Calibration
+from inspector.detect.risk.calibrate_command import parse_rate, with_limit, words
+from inspector.detect.risk.calibration import probability
+from inspector.detect.risk.conformal import (
     as_seen,
     clopper_pearson,
     control_escapes,
     control_false_rejects,
     fewest,
 )
-from inspector.detect.manifest import Calibration
 from inspector.errors import ConfigError
 
 

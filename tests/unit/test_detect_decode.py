@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inspector.detect.decode import (
+from inspector.detect.model.decode import (
     HEATMAP_LIMIT,
     MAX_DETECTIONS,
     ScoreMap,
@@ -13,7 +13,7 @@ from inspector.detect.decode import (
     regions,
     shrink,
 )
-from inspector.detect.manifest import (
+from inspector.detect.model.manifest import (
     Calibration,
     HowMade,
     InputLayout,

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from inspector.detect.detail import Detail
-from inspector.detect.features import compile_bytes
-from inspector.detect.graph import F32, IMAGE, SCORE_MAP, GraphBuilder, finish
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.detail import Detail
+from inspector.detect.teaching.features import compile_bytes
+from inspector.detect.teaching.graph import F32, IMAGE, SCORE_MAP, GraphBuilder, finish
 
 ROWS, COLUMNS, DEPTH = 6, 8, 5
 

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from inspector.detect.discriminator import DiscriminatingScorer, Discriminator
-from inspector.detect.features import compile_bytes
-from inspector.detect.gaussian import GaussianScorer
-from inspector.detect.graph import F32, IMAGE, GraphBuilder, finish
-from inspector.detect.held_out import Fitted, blur_kernel, fit_and_check
-from inspector.detect.manifest import InputLayout
-from inspector.detect.synthetic import Image, Synthetic, spoil_all
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.discriminator import DiscriminatingScorer, Discriminator
+from inspector.detect.teaching.features import compile_bytes
+from inspector.detect.teaching.gaussian import GaussianScorer
+from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
+from inspector.detect.teaching.held_out import Fitted, blur_kernel, fit_and_check
+from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
 
 ROWS, COLUMNS = 12, 16
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.detect.commands import find_backbone
-from inspector.detect.teach import TeachOptions, teach
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ConfigError
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from inspector.detect.box_figures import ImageBoxes, mean_average_precision
-from inspector.detect.evaluate import best_f1, f1_at, false_reject_at_escape
-from inspector.detect.pixel_figures import pixel_figures
+from inspector.detect.evaluating.box_figures import ImageBoxes, mean_average_precision
+from inspector.detect.evaluating.evaluate import best_f1, f1_at, false_reject_at_escape
+from inspector.detect.evaluating.pixel_figures import pixel_figures
 
 
 def _two_regions() -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.detect.engines.prepare import NetworkInput
 from inspector.detect.frame_context import frame_context
-from inspector.detect.prepare import NetworkInput
 
 
 def picture(channels: int = 1, side: int = 400) -> NetworkInput:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inspector.detect.images import common_layout, list_images, read_image
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
 from inspector.errors import ConfigError
 
 LAYOUT = InputLayout(width_px=64, height_px=48, pixel_format="Mono8")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from inspector.config_load import find_model
-from inspector.detect.manifest import (
+from inspector.detect.model.manifest import (
     dump_manifest,
     load_manifest,
     parse_manifest,
@@ -109,7 +109,7 @@ def test_running_a_model_imports_nothing_that_only_making_one_needs() -> None:
     And nothing reports to its maker: OpenVINO's conversion tools would, at each import.
     """
     code = (
-        "import sys, inspector.detect.load, inspector.detect.openvino_engine as _; "
+        "import sys, inspector.detect.load, inspector.detect.engines.openvino_engine as _; "
         "print({'onnx', 'torch', 'tensorrt', 'inspector.detect.cuda.tensorrt_engine',"
         " 'openvino_telemetry'} & set(sys.modules))"
     )

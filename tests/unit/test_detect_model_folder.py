@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny_model import HEIGHT, WIDTH, write_tiny_model
 
-from inspector.detect.calibrate_command import calibrate_model
-from inspector.detect.manifest import Head, load_manifest
-from inspector.detect.model_folder import write_manifest, write_model
+from inspector.detect.model.manifest import Head, load_manifest
+from inspector.detect.model.model_folder import write_manifest, write_model
+from inspector.detect.risk.calibrate_command import calibrate_model
 from inspector.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from inspector.detect.manifest import InputLayout
-from inspector.detect.prepare import prepare
+from inspector.detect.engines.prepare import prepare
+from inspector.detect.model.manifest import InputLayout
 from inspector.errors import DataError
 from inspector.types import Frame, FrameMeta
 

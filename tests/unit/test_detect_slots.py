@@ -7,10 +7,10 @@ import pytest
 from tiny_model import tiny_frame
 
 from inspector.clock import NS_PER_MS
-from inspector.detect.decode import Decoded
-from inspector.detect.engine_errors import EngineLostError, RunError
-from inspector.detect.outcome import frame_result
-from inspector.detect.slots import SlotPipeline
+from inspector.detect.engines.engine_errors import EngineLostError, RunError
+from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.slots import SlotPipeline
+from inspector.detect.model.decode import Decoded
 from inspector.errors import DataError, ModelError
 from inspector.types import Frame, Heatmap, ResultStatus
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from inspector.detect.synthetic import CHANGED, UNCHANGED, Image, Synthetic, cell_change, spoil, spoil_all
+from inspector.detect.teaching.synthetic import (
+    CHANGED,
+    UNCHANGED,
+    Image,
+    Synthetic,
+    cell_change,
+    spoil,
+    spoil_all,
+)
 
 
 def texture(height: int = 96, width: int = 128, channels: int = 1) -> Image:

@@ -17,7 +17,7 @@ from inspector.detect.bench.measure import Figures, MeasuredEngine, drive, figur
 from inspector.detect.bench.trace import perfetto_trace
 from inspector.detect.images import list_images, read_image
 from inspector.detect.load import load_detector
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
 from inspector.errors import ModelError
 from inspector.types import Frame, FrameMeta
 

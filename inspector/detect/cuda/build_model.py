@@ -8,7 +8,6 @@ from typing import Final
 
 import onnx
 
-from inspector.detect.cpu_run import CpuRun
 from inspector.detect.cuda.arch import CURRENT, arch_of
 from inspector.detect.cuda.build import BuildOptions, Progress, build_engine, network_graph
 from inspector.detect.cuda.engine_file import (
@@ -21,11 +20,12 @@ from inspector.detect.cuda.engine_file import (
 from inspector.detect.cuda.measure_ranges import measure_ranges
 from inspector.detect.cuda.qdq_graph import quantized_values
 from inspector.detect.cuda.tensorrt_library import TensorRt
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.engines.prepare import NetworkInput
 from inspector.detect.images import list_images, read_image
-from inspector.detect.manifest import Manifest, load_manifest
-from inspector.detect.model_folder import ENGINES_FOLDER
-from inspector.detect.parity import Parity, compare, judge_with
-from inspector.detect.prepare import NetworkInput
+from inspector.detect.model.manifest import Manifest, load_manifest
+from inspector.detect.model.model_folder import ENGINES_FOLDER
+from inspector.detect.quantizing.parity import Parity, compare, judge_with
 from inspector.errors import ConfigError, ModelError
 
 MOST_IMAGES: Final = 500  # for calibration and parity; more tell nothing new

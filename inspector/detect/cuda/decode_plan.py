@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from inspector.detect.calibration import probability, score_at
-from inspector.detect.decode import HEATMAP_LIMIT, MAX_DETECTIONS, Decoded, to_heatmap
-from inspector.detect.manifest import Manifest
+from inspector.detect.model.decode import HEATMAP_LIMIT, MAX_DETECTIONS, Decoded, to_heatmap
+from inspector.detect.model.manifest import Manifest
+from inspector.detect.risk.calibration import probability, score_at
 from inspector.types import Detection
 
 WORK_INTS_PER_CELL: Final = 6

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from inspector.detect.cuda.decode_plan import Answer, DecodeParameters, decoded_answer
 from inspector.detect.cuda.prepare_plan import Prepare, Target, make_prepare
-from inspector.detect.decode import Decoded, decode
-from inspector.detect.engine_errors import EngineLostError, RunError
+from inspector.detect.engines.engine_errors import EngineLostError, RunError
+from inspector.detect.engines.prepare import check_frame
 from inspector.detect.frame_context import frame_context
-from inspector.detect.manifest import InputLayout, Manifest
-from inspector.detect.prepare import check_frame
+from inspector.detect.model.decode import Decoded, decode
+from inspector.detect.model.manifest import InputLayout, Manifest
 from inspector.errors import ModelError
 from inspector.types import Frame, FrameContext
 

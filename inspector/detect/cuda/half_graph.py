@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inspector.detect.graph import FEATURES
+from inspector.detect.teaching.graph import FEATURES
 
 _HALVED: Final = frozenset(
     {"Conv", "ConvTranspose", "Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid", "Mul"}

@@ -19,9 +19,9 @@ from inspector.detect.cuda.engine_file import (
     read_engine,
 )
 from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
-from inspector.detect.decode import output_names
-from inspector.detect.graph import SCORE, SCORE_MAP
-from inspector.detect.manifest import Manifest
+from inspector.detect.model.decode import output_names
+from inspector.detect.model.manifest import Manifest
+from inspector.detect.teaching.graph import SCORE, SCORE_MAP
 from inspector.errors import ModelError
 
 

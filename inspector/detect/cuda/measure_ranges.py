@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import onnx
 
-from inspector.detect.openvino_runtime import ov
-from inspector.detect.prepare import NetworkInput
+from inspector.detect.engines.openvino_runtime import ov
+from inspector.detect.engines.prepare import NetworkInput
 from inspector.errors import ModelError
 
 _PERCENTILE = 99.99  # one stray value must not coarsen the scale of all others

@@ -4,7 +4,7 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
 from inspector.errors import DataError
 
 _INTEGERS: Final = (

@@ -19,7 +19,7 @@ from inspector.detect.cuda.device import Gpu
 from inspector.detect.cuda.driver_api import DriverApi
 from inspector.detect.cuda.frame_pool import FramePool
 from inspector.detect.cuda.gpu_slot import NETWORK_REFUSED, Admitted, GpuError, Outputs
-from inspector.detect.graph import IMAGE, SCORE, SCORE_MAP
+from inspector.detect.teaching.graph import IMAGE, SCORE, SCORE_MAP
 
 _STAGED_BELOW: Final = 2 << 20  # copying less than this takes no longer than looking its mapping up
 _BLOCK: Final = (32, 8, 1)

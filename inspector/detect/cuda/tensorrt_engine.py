@@ -14,10 +14,10 @@ from inspector.detect.cuda.load_network import LoadedEngine, find_engine_file, l
 from inspector.detect.cuda.nvrtc import cached_kernel
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot, gpu_errors
 from inspector.detect.engine import Counts, Ticket
-from inspector.detect.manifest import Manifest
-from inspector.detect.model_folder import ENGINES_FOLDER
-from inspector.detect.outcome import frame_result
-from inspector.detect.slots import SlotPipeline
+from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.slots import SlotPipeline
+from inspector.detect.model.manifest import Manifest
+from inspector.detect.model.model_folder import ENGINES_FOLDER
 from inspector.types import Frame, FrameResult
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from inspector.detect.graph import F32, GraphBuilder, backbone, finish, network_input
-from inspector.detect.manifest import InputLayout
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.graph import F32, GraphBuilder, backbone, finish, network_input
 
 STRIDE: Final = 8  # network pixels a cell
 SCORES: Final = "box_scores"

@@ -13,7 +13,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch.nn import functional
 
-from inspector.detect.graph import F32
+from inspector.detect.teaching.graph import F32
 from inspector.detect.training.box_graph import DISTANCES, SCORES, STRIDE, BoxGraph
 from inspector.detect.training.targets import Boxes, Pixels, crop, targets
 from inspector.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from inspector.detect.graph import F32
+from inspector.detect.teaching.graph import F32
 from inspector.detect.training.box_graph import STRIDE
 
 Pixels = npt.NDArray[np.uint8]

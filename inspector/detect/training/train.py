@@ -12,13 +12,12 @@ import cv2
 import msgspec
 import numpy as np
 
-from inspector.detect.box_figures import BoxPx, ImageBoxes, mean_average_precision
-from inspector.detect.candidates import Candidates
-from inspector.detect.cpu_run import CpuRun
-from inspector.detect.decode import found_boxes
-from inspector.detect.graph import F32, GraphBuilder, finish, network_input
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.evaluating.box_figures import BoxPx, ImageBoxes, mean_average_precision
 from inspector.detect.images import common_layout, read_image
-from inspector.detect.manifest import (
+from inspector.detect.model.candidates import Candidates
+from inspector.detect.model.decode import found_boxes
+from inspector.detect.model.manifest import (
     UNCALIBRATED,
     Head,
     HowMade,
@@ -27,7 +26,8 @@ from inspector.detect.manifest import (
     OnnxFile,
     file_sha256,
 )
-from inspector.detect.model_folder import ONNX_NAME, write_model
+from inspector.detect.model.model_folder import ONNX_NAME, write_model
+from inspector.detect.teaching.graph import F32, GraphBuilder, finish, network_input
 from inspector.detect.training.box_graph import DISTANCES, SCORES, build, with_weights
 from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
 from inspector.detect.training.fit import FitOptions, fit

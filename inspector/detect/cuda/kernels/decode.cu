@@ -1,6 +1,6 @@
 /* From a score map to what leaves the device: score, strongest regions, heat map of at most 64 x 64.
  *
- * One block a map. The same results as inspector/detect/decode.py (`regions`, `shrink`). Written in
+ * One block a map. The same results as inspector/detect/model/decode.py (`regions`, `shrink`). Written in
  * what C99 and CUDA C++ have in common: on the host one "thread" runs through it, for the tests.
  * Layout of `Decode` and `Answer`: inspector/detect/cuda/decode_plan.py, field by field.
  */

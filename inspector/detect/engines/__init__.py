@@ -1,0 +1,1 @@
+"""Running a model: the slot pipeline of every engine, and the CPU engine."""

@@ -1,0 +1,63 @@
+"""`inspector evaluate`: how good and how fast a model is on labelled images."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from inspector.config_load import find_model
+from inspector.detect.commands import progress_bar
+from inspector.detect.evaluating.evaluation import Evaluation, evaluate_model
+from inspector.detect.evaluating.evaluation_report import figure_rows, report_html
+from inspector.errors import StoreError
+
+EVALUATE_EPILOG: Final = """DATA holds test_good, test_defect and, where there are any, masks
+(STEM.png for a defect, white where it is defective).
+
+Examples:
+
+inspector evaluate flange images    (a table)
+
+inspector evaluate flange images --report flange.html    (and the worst images with heat maps)
+
+inspector evaluate models/flange images --json --escape 0
+"""
+
+
+def evaluate(
+    *,
+    model: Annotated[str, typer.Argument(help="A model's name under --models, or its folder.")],
+    data: Annotated[Path, typer.Argument(help="Folder with test_good and test_defect.")],
+    models: Annotated[Path, typer.Option(help="Folder of all models.")] = Path("models"),
+    escape: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Escape rate at which false rejects are told.")
+    ] = 0.01,
+    report: Annotated[Path | None, typer.Option(help="HTML file with the worst images.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, in the last line.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Measure a model on labelled images: image AUROC, AUPRO, pixel AUROC, F1, false rejects, time."""
+    folder = find_model(model, [models, Path()])
+    with progress_bar() as show:
+        evaluation = evaluate_model(folder, data, escape_rate=escape, threads=threads, progress=show)
+    if report is not None:
+        _write(report, evaluation)
+    if as_json:
+        typer.echo(json.dumps(evaluation.as_json()))
+        return
+    table = Table("figure", f"{evaluation.manifest.name} on {data}")
+    table.columns[1].justify = "right"
+    for words, value in figure_rows(evaluation.figures):
+        table.add_row(words, value)
+    Console().print(table)
+
+
+def _write(path: Path, evaluation: Evaluation) -> None:
+    try:
+        path.write_text(report_html(evaluation), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
+    typer.echo(f"{path}: report with the worst images", err=True)

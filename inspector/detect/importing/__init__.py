@@ -1,0 +1,1 @@
+"""Models of other makes, and two models in one pass."""

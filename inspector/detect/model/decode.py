@@ -1,0 +1,185 @@
+"""From a network's outputs to detections in source pixels. Pure."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspector.detect.model.candidates import Candidates, Outputs, activate, candidates, strongest
+from inspector.detect.model.manifest import SCORE, SCORE_MAP, Calibration, Head, InputLayout, Manifest
+from inspector.detect.model.placement import Placement
+from inspector.detect.risk.calibration import probability, score_at
+from inspector.errors import ModelError
+from inspector.types import Box, Detection, Heatmap
+
+HEATMAP_LIMIT: Final = 64  # largest width and height that leaves the detector
+MAX_DETECTIONS: Final = 20  # strongest first; a wrecked part needs no thousand boxes
+
+ScoreMap = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    p_defect: float
+    anomaly_score: float
+    detections: tuple[Detection, ...]
+    heatmap: Heatmap | None
+
+
+def output_names(manifest: Manifest) -> tuple[str, ...]:
+    """The outputs of the graph that `decode` reads."""
+    ours = (SCORE, SCORE_MAP) if manifest.decode == "anomaly_map" else ()
+    if manifest.head is None:
+        return ours
+    return ours + tuple(name for names in manifest.head.outputs.values() for name in names)
+
+
+def decode(outputs: Outputs, manifest: Manifest) -> Decoded:
+    """Read `outputs` (by name, with their batch axis of one) as the manifest says. Raises ModelError.
+
+    A model of both kinds has the worse of both probabilities, and the boxes of both.
+    """
+    head = manifest.head
+    if manifest.decode == "anomaly_map":
+        score, score_map = float(outputs[SCORE]), np.asarray(outputs[SCORE_MAP], dtype=np.float32)
+        ours = decode_anomaly_map(score, score_map, manifest)
+        return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, head.calibration))
+    if head is None:
+        raise ModelError(f"{manifest.name}: decode {manifest.decode} needs the manifest's section 'head'")
+    if head.decode == "classification":
+        return decode_classification(outputs, head, manifest)
+    if head.decode == "anomalib":
+        return decode_anomalib(outputs, head, manifest)
+    return decode_boxes(outputs, head, manifest, manifest.calibration)
+
+
+def found_boxes(outputs: Outputs, head: Head, layout: InputLayout, lowest: float) -> Candidates:
+    """Boxes with a score of at least `lowest`, in frame pixels and cut to the frame, strongest first."""
+    best = strongest(candidates(outputs, head), lowest, head.largest_iou)
+    source = (layout.width_px, layout.height_px)
+    place = Placement.of(source, (head.network_width_px, head.network_height_px), head.fit)
+    boxes = place.to_source(best.boxes)
+    boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, source[0])
+    boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, source[1])
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Candidates(best.labels, best.scores, boxes).take(inside)
+
+
+def decode_boxes(outputs: Outputs, head: Head, manifest: Manifest, calibration: Calibration) -> Decoded:
+    """The score of the image is that of its strongest box that does not speak for a good part."""
+    found = found_boxes(outputs, head, manifest.input, head.lowest_score)
+    p_boxes = probability(found.scores, calibration)
+    detections: list[Detection] = []
+    score = 0.0
+    for label, raw, p, box in zip(found.labels, found.scores, p_boxes, found.boxes, strict=True):
+        name = head.labels[int(label)]
+        if name in head.good_labels:
+            continue
+        score = max(score, float(raw))
+        if p >= manifest.thresholds["box"] and len(detections) < MAX_DETECTIONS:
+            detections.append(Detection(label=name, score=float(p), box_px=_whole_pixels(box)))
+    return Decoded(float(probability(score, calibration)), score, tuple(detections), None)
+
+
+def decode_classification(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded:
+    """The score is what the classes leave to those that do not speak for a good part."""
+    scores = activate(np.asarray(outputs[head.outputs["scores"][0]]).reshape(-1), head.activation)
+    if len(scores) != len(head.labels):
+        raise ModelError(f"the model has {len(scores)} classes, the manifest {len(head.labels)} labels")
+    if not np.isfinite(scores).all():
+        raise ModelError("the classes' scores are not finite")
+    bad = [index for index, name in enumerate(head.labels) if name not in head.good_labels]
+    score = min(1.0, float(scores[bad].sum() if head.activation == "softmax" else scores[bad].max()))
+    p = float(probability(score, manifest.calibration))
+    detections: tuple[Detection, ...] = ()
+    if p >= manifest.thresholds["box"]:
+        whole = (0, 0, manifest.input.width_px, manifest.input.height_px)
+        name = head.labels[max(bad, key=lambda index: float(scores[index]))]
+        detections = (Detection(label=name, score=p, box_px=whole),)
+    return Decoded(p, score, detections, None)
+
+
+def decode_anomalib(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded:
+    """anomalib 2's pred_score and anomaly_map (1, 1, rows, columns), both scaled to 0..1 by it."""
+    score = float(np.asarray(outputs[head.outputs["score"][0]]).reshape(-1)[0])
+    score_map = np.asarray(outputs[head.outputs["map"][0]], dtype=np.float32)
+    score_map = score_map.reshape(score_map.shape[-2:])
+    return decode_anomaly_map(score, np.ascontiguousarray(score_map), manifest)
+
+
+def _both(ours: Decoded, boxes: Decoded) -> Decoded:
+    detections = sorted((*ours.detections, *boxes.detections), key=lambda found: -found.score)
+    p_defect = max(ours.p_defect, boxes.p_defect)
+    return Decoded(p_defect, ours.anomaly_score, tuple(detections[:MAX_DETECTIONS]), ours.heatmap)
+
+
+def _whole_pixels(box: npt.NDArray[np.float32]) -> Box:
+    """The smallest box of whole pixels around it."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
+
+
+def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) -> Decoded:
+    """Decode "anomaly_map": `score` of the image and `score_map` (rows, columns) over all of it.
+
+    Boxes are the connected regions of the map where p_defect passes the box threshold, grown to
+    the cells' borders in source pixels; a box's score is p_defect at its peak.
+    """
+    source = (manifest.input.width_px, manifest.input.height_px)
+    limit = score_at(manifest.thresholds["box"], manifest.calibration)
+    detections = []
+    for box, peak in regions(score_map, limit, source):
+        p_box = float(probability(peak, manifest.calibration))
+        detections.append(Detection(label=manifest.labels[0], score=p_box, box_px=box))
+    return Decoded(
+        p_defect=float(probability(score, manifest.calibration)),
+        anomaly_score=score,
+        detections=tuple(detections),
+        heatmap=to_heatmap(probability(shrink(score_map), manifest.calibration)),
+    )
+
+
+def regions(score_map: ScoreMap, limit: float, source: tuple[int, int]) -> list[tuple[Box, float]]:
+    """Connected regions (8 neighbours) of cells at or over `limit`: box and peak, strongest first.
+
+    `source` is (width, height) in pixels of the image that the map covers.
+    """
+    above = (score_map >= limit).astype(np.uint8)
+    if not above.any():
+        return []
+    rows, columns = score_map.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    found: list[tuple[Box, float]] = []
+    for index in range(1, count):
+        x, y, width, height = (int(v) for v in stats[index][:4])
+        patch = np.s_[y : y + height, x : x + width]
+        peak = float(score_map[patch][labels[patch] == index].max())
+        box = (
+            x * source[0] // columns,
+            y * source[1] // rows,
+            -(-(x + width) * source[0] // columns),
+            -(-(y + height) * source[1] // rows),
+        )
+        found.append((box, peak))
+    found.sort(key=lambda item: (-item[1], item[0]))
+    return found[:MAX_DETECTIONS]
+
+
+def shrink(score_map: ScoreMap) -> ScoreMap:
+    """Reduce a map to at most HEATMAP_LIMIT cells a side; each cell keeps its largest value."""
+    for axis in (0, 1):
+        length = score_map.shape[axis]
+        if length > HEATMAP_LIMIT:
+            starts = np.arange(HEATMAP_LIMIT) * length // HEATMAP_LIMIT
+            score_map = np.maximum.reduceat(score_map, starts, axis=axis)
+    return score_map
+
+
+def to_heatmap(p: npt.NDArray[np.float64]) -> Heatmap:
+    """Probabilities (rows, columns) as the uint8 heat map of a FrameResult."""
+    rows, columns = p.shape
+    data = np.rint(p * 255.0).astype(np.uint8).tobytes()
+    return Heatmap(width=columns, height=rows, data=data)

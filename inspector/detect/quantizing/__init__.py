@@ -1,0 +1,1 @@
+"""INT8, and the gate that every export passes."""

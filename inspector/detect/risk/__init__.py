@@ -1,0 +1,1 @@
+"""From scores to probabilities and thresholds that keep a promise."""

@@ -1,0 +1,1 @@
+"""Teach-in: a one-class model from images of good parts."""

@@ -1,0 +1,79 @@
+"""Where exactly a part is abnormal: a second look at half the cell size, beside each cell's Gaussian.
+
+The Gaussian's features are averaged over 3 x 3 cells of 8 pixels, which ranks parts well and blurs the
+map. Here the same levels stand at 4 pixels, not averaged: each cell's own mean, and one whitening that all
+cells share, so that it costs little to learn, keep and compute. The map is the geometric mean of both.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from inspector.detect.teaching.graph import F32, GraphBuilder
+
+PER_CELL: Final = 2  # detail cells a grid cell, each way
+_RIDGE: Final = 0.05  # added variance, of features scaled to unit variance
+
+
+def add_detail_features(graph: GraphBuilder, levels: dict[str, str]) -> str:
+    """Features of half the grid's cell size, (1, 64, 2 rows, 2 columns)."""
+    coarse = _doubled(graph, levels["stride8"])
+    return graph.add("Concat", levels["stride4"], coarse, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """`mean` (C, rows, columns); `whitening` (C, C), applied as whitening @ x, over sqrt(C)."""
+
+    mean: npt.NDArray[np.float16]
+    whitening: F32
+
+    @staticmethod
+    def fit(images: Iterable[F32]) -> "Detail":
+        """Fit to features (rows, columns, C) of good images, at least two, one after the other.
+
+        Only sums are kept: each cell's, and of the products of all.
+        """
+        count, products = 0, None
+        total: npt.NDArray[np.float64] | None = None
+        for features in images:
+            flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
+            products = flat.T @ flat if products is None else products + flat.T @ flat
+            total = features.astype(np.float64) if total is None else total + features
+            count += 1
+        assert total is not None
+        assert products is not None
+        mean = total / count
+        cells = mean.reshape(-1, mean.shape[-1])
+        depth = cells.shape[1]
+        variance = np.diag(products) / (count * len(cells)) - cells.mean(axis=0) ** 2
+        scale = 1.0 / np.sqrt(np.maximum(variance, 1e-6))
+        within = (products - count * (cells.T @ cells)) / (len(cells) * max(count - 1, 1))
+        within = within * scale[:, None] * scale + _RIDGE * np.eye(depth)
+        whitening = np.linalg.cholesky(np.linalg.inv(within)).T * scale / np.sqrt(depth)
+        return Detail(mean.transpose(2, 0, 1).astype(np.float16), whitening.astype(np.float32))
+
+    def maps(self, features: F32) -> F32:
+        """Whitened distance of each cell (rows, columns, C) from its mean; 1 is a usual length."""
+        residual = features - self.mean.astype(np.float32).transpose(1, 2, 0)
+        return np.asarray(np.linalg.norm(residual @ self.whitening.T, axis=-1), dtype=np.float32)
+
+    def add_to(self, graph: GraphBuilder, features: str, cell_map: str, rows: int, columns: int) -> str:
+        """The map at half the cell size, (2 rows, 2 columns), from `cell_map` of rows * columns scores."""
+        mean = graph.add("Cast", graph.constant(self.mean[None]), to=1)
+        residual = graph.add("Sub", features, mean)
+        kernel = graph.constant(np.ascontiguousarray(self.whitening[:, :, None, None]))
+        white = graph.add("Conv", residual, kernel, kernel_shape=[1, 1])
+        own = graph.add("ReduceL2", white, axes=[1], keepdims=1)
+        coarse = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
+        product = graph.add("Mul", own, _doubled(graph, coarse))
+        shape = graph.integers(rows * PER_CELL, columns * PER_CELL)
+        return graph.add("Reshape", graph.add("Sqrt", product), shape)
+
+
+def _doubled(graph: GraphBuilder, value: str) -> str:
+    scales = graph.constant(np.array([1, 1, PER_CELL, PER_CELL], dtype=np.float32))
+    return graph.add("Resize", value, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")

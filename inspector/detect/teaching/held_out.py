@@ -1,0 +1,135 @@
+"""Fits scorers, and scores of parts by scorers that have not seen them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+
+from inspector.detect.risk.calibration import Floats
+from inspector.detect.teaching.bank import BankScorer
+from inspector.detect.teaching.discriminator import DiscriminatingScorer, Discriminator, combine
+from inspector.detect.teaching.gaussian import GaussianScorer
+from inspector.detect.teaching.graph import F32
+from inspector.detect.teaching.synthetic import Synthetic
+
+Method = Literal["gaussian", "bank"]
+Scorer = GaussianScorer | DiscriminatingScorer | BankScorer
+Progress = Callable[[str, int, int], None]
+"""(what is being done, how much is done, of how much)."""
+
+FOLDS: Final = 10
+_CHECKING: Final = "Checking on held-out parts"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A scorer fitted to all good parts, and held-out scores of images: good, (N,), defective, and with
+    made-up defects."""
+
+    scorer: Scorer
+    good_scores: Floats
+    defect_scores: Floats
+    synthetic_scores: Floats
+
+
+def fit_and_check(
+    method: Method, good: F32, defect: F32, synthetic: Synthetic, *,
+    discriminate: bool, blur: F32, progress: Progress,
+) -> Fitted:  # fmt: skip
+    """Fit to features (N, rows, columns, D); with `discriminate` a discriminator learns from `synthetic`.
+
+    Good and synthetic images are scored by models without them, in folds of neighbours (neighbours in
+    time look alike), defects by all of those models, on average.
+    """
+    if discriminate:
+        return _with_discriminator(good, defect, synthetic, blur, progress)
+    good_scores, made_scores = np.zeros(len(good)), np.zeros(len(synthetic.features))
+    defect_scores = []
+    parts = _folds(len(good))
+    for done, part in enumerate(parts):
+        progress(_CHECKING, done, len(parts))
+        scorer = _fit(method, np.delete(good, part, axis=0))
+        good_scores[part] = score_images(scorer, good[part], blur)
+        made = synthetic.made_from(part)
+        made_scores[made] = score_images(scorer, synthetic.features[made], blur)
+        defect_scores.append(score_images(scorer, defect, blur))
+    progress(_CHECKING, len(parts), len(parts))
+    return Fitted(_fit(method, good), good_scores, np.mean(defect_scores, axis=0), made_scores)
+
+
+def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
+    """What the graph's score output gives, from projected features (N, rows, columns, D)."""
+    return _peaks(scorer.maps(features), blur) if len(features) else np.zeros(0)
+
+
+def blur_kernel(sigma: float) -> F32:
+    """A normalised Gaussian kernel of twice sigma to each side; 1 x 1 for a sigma of 0."""
+    reach = math.ceil(2 * sigma)
+    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
+    return np.asarray(np.outer(line, line) / line.sum() ** 2, dtype=np.float32)
+
+
+def _with_discriminator(
+    good: F32, defect: F32, synthetic: Synthetic, blur: F32, progress: Progress
+) -> Fitted:
+    """The discriminator learns from residuals of images that their Gaussian has not seen; those of
+    the first folds are scored by one that learned from the other folds, and the reverse."""
+    parts = _folds(len(good))
+    good_residuals, made_residuals = np.empty_like(good), np.empty_like(synthetic.features)
+    gaussians = []
+    for done, part in enumerate(parts):
+        progress(_CHECKING, done, len(parts))
+        gaussian = GaussianScorer.fit(np.delete(good, part, axis=0))
+        made = synthetic.made_from(part)
+        good_residuals[part] = gaussian.residuals(good[part])
+        made_residuals[made] = gaussian.residuals(synthetic.features[made])
+        gaussians.append(gaussian)
+    progress(_CHECKING, len(parts), len(parts))
+
+    good_scores, made_scores = np.zeros(len(good)), np.zeros(len(synthetic.features))
+    defect_scores = []
+    middle = len(parts) // 2
+    first, second = slice(None, middle), slice(middle, None)
+    for what, learned_folds, held_folds in (
+        ("Learning defects, 1 of 3", second, first),
+        ("Learning defects, 2 of 3", first, second),
+    ):
+        learned, held = np.concatenate(parts[learned_folds]), np.concatenate(parts[held_folds])
+        made = synthetic.made_from(learned)
+        judge = Discriminator.fit(
+            good_residuals[learned], made_residuals[made], synthetic.change[made],
+            partial(progress, what),
+        )  # fmt: skip
+        good_scores[held] = _residual_scores(good_residuals[held], judge, blur)
+        made = synthetic.made_from(held)
+        made_scores[made] = _residual_scores(made_residuals[made], judge, blur)
+        for gaussian in gaussians[held_folds]:
+            defect_scores.append(score_images(DiscriminatingScorer(gaussian, judge), defect, blur))
+    final = Discriminator.fit(
+        good_residuals, made_residuals, synthetic.change,
+        partial(progress, "Learning defects, 3 of 3"),
+    )  # fmt: skip
+    scorer = DiscriminatingScorer(GaussianScorer.fit(good), final)
+    return Fitted(scorer, good_scores, np.mean(defect_scores, axis=0), made_scores)
+
+
+def _residual_scores(residuals: F32, judge: Discriminator, blur: F32) -> Floats:
+    return _peaks(np.stack([combine(image, judge.logits(image)) for image in residuals]), blur)
+
+
+def _peaks(maps: F32, blur: F32) -> Floats:
+    if blur.shape[0] > 1:
+        maps = np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])
+    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
+
+
+def _fit(method: Method, features: F32) -> Scorer:
+    return GaussianScorer.fit(features) if method == "gaussian" else BankScorer.fit(features)
+
+
+def _folds(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    return np.array_split(np.arange(count), min(FOLDS, count))
