@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inspector.explain.eval_words import CAUSES, LABELS, SENSORS, Kind
+from inspector.explain.eval_words import EVAL_WORDS, Kind, Words
 from inspector.explain.facts import CameraView, LineContext
 from inspector.explain.knowledge import Known
 from inspector.explain.probe import PROBE
@@ -65,21 +65,21 @@ class _Site:
     context: LineContext
 
 
-def cases(seed: int, count: int) -> list[Case]:
-    """Return `count` cases; the same for the same seed."""
-    return [_case(random.Random(f"{seed}/{number}"), number) for number in range(count)]
+def cases(seed: int, count: int, words: Words = EVAL_WORDS) -> list[Case]:
+    """Return `count` cases made of `words`; the same for the same seed."""
+    return [_case(random.Random(f"{seed}/{number}"), number, words) for number in range(count)]
 
 
-def _case(rng: random.Random, number: int) -> Case:
-    kinds = rng.sample(SENSORS, 4)
-    sensors = [_Sensor(_sensor_id(rng, kind), kind) for kind in kinds]
-    labels = rng.sample(LABELS, 4)
-    rows = _rows(rng, sensors, labels)
+def _case(rng: random.Random, number: int, words: Words) -> Case:
+    kinds = rng.sample(words.sensors, 4)
+    sensors = [_Sensor(kind.id or _sensor_id(rng, kind), kind) for kind in kinds]
+    labels = rng.sample(words.labels, 4)
+    rows = _rows(rng, sensors, labels, words)
     known = tuple(
         Known(f"fmea.csv line {line}", _symptom(rng, row), row.cause, row.action)
         for line, row in enumerate(rows, 2)
     )
-    camera = rng.choice(("cam_left", "cam2", "topcam", "station4.cam"))
+    camera = rng.choice(words.cameras)
     context = LineContext(cameras={camera: CameraView(1600, 1200, rng.choice((None, 0.04)))})
     site = _Site(tuple(sensors), tuple(labels), tuple(rows), known, context)
     make = _Maker(rng, number, camera)
@@ -91,8 +91,8 @@ def _sensor_id(rng: random.Random, kind: Kind) -> str:
     return f"{short}{rng.randint(1, 9)}"
 
 
-def _rows(rng: random.Random, sensors: list[_Sensor], labels: list[str]) -> list[_Row]:
-    causes = rng.sample(CAUSES, _ROWS)
+def _rows(rng: random.Random, sensors: list[_Sensor], labels: list[str], words: Words) -> list[_Row]:
+    causes = rng.sample(words.causes, _ROWS)
     pairs: list[tuple[str | None, _Sensor | None]] = [(labels[0], sensors[0]), (labels[1], sensors[1])]
     pairs += [(labels[0], sensors[2]), (labels[2], None), (None, sensors[3]), (labels[2], sensors[0])]
     pairs += [(labels[1], sensors[2])]

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of sensor: a normal reading and its limits, above the normal range or below it."""
+    """A kind of sensor: a normal reading and its limits, above the normal range or below it.
+
+    `id` is that of a sensor of the site; "" has one made up for each incident.
+    """
 
     name: str
     unit: str
     normal: float
     warn: float
     alarm: float
+    id: str = ""
 
     @property
     def high(self) -> bool:
@@ -67,3 +71,17 @@ CAUSES = (
     ("misaligned guide rail", "Align the rail with the gauge"),
     ("empty reservoir", "Fill the reservoir and bleed the line"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What incidents are made of: at least four kinds and four labels, at least seven causes with their action."""
+
+    sensors: tuple[Kind, ...]
+    labels: tuple[str, ...]
+    causes: tuple[tuple[str, str], ...]
+    cameras: tuple[str, ...]
+
+
+EVAL_WORDS = Words(SENSORS, LABELS, CAUSES, ("cam_left", "cam2", "topcam", "station4.cam"))
+"""Nothing is ever tuned on these."""
