@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from inspector.errors import ConfigError
+from line_sim.campaign import replays
 from line_sim.campaign.cell import program
 from line_sim.campaign.cell_faults import SmallDisk
 from line_sim.campaign.judge import Record
 from line_sim.campaign.plan import KINDS
 from line_sim.campaign.pool import Jobs
+from line_sim.campaign.replays import Replayed
 from line_sim.campaign.report import from_line, markdown, to_line, totals
 from line_sim.campaign.worker import Settings
 from line_sim.scenario import load_scenario
@@ -46,7 +48,10 @@ def campaign_command(
 ) -> None:
     """Break the real cell in many ways, and check that every part still gets its one verdict in time.
 
-    Exit status 0: nothing was lost, late, stale or twice. 1: something was, see report.md. 2: a wrong option.
+    What the cell recorded is replayed in the end, and must give the same verdicts.
+
+    Exit status 0: nothing was lost, late, stale, twice or decided otherwise in the replay. 1: something was,
+    see report.md. 2: a wrong option.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     drawn = load_scenario(scenario) if scenario is not None else None
@@ -66,15 +71,16 @@ def campaign_command(
     if done:
         console.print(f"{out}: {len(done)} runs are there already, {len(todo)} to go")
     interrupted = _run_all(settings, todo, min(jobs, max(1, len(todo))), store, console)
-    report = markdown(store.records, seed)
+    report = markdown(store.records, seed, store.replays)
     (out / "report.md").write_text(report, encoding="utf-8")
     console.print(report, markup=False, highlight=False, soft_wrap=True)
     console.print(f"{out}/report.md, {out}/runs.jsonl")
     if as_json:
-        typer.echo(json.dumps(totals(store.records, seed)))
+        typer.echo(json.dumps(totals(store.records, seed, store.replays)))
     if interrupted:
         raise typer.Exit(130)
-    raise typer.Exit(int(any(record.failed for record in store.records)))
+    differs = any(replayed.different for replayed in store.replays)
+    raise typer.Exit(int(differs or any(record.failed for record in store.records)))
 
 
 def _site(given: Path | None) -> Path:
@@ -99,15 +105,25 @@ class _Store:
             self._path = out / "runs.jsonl"
             lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
             self.records = sorted((from_line(line) for line in lines), key=lambda record: record.number)
+            self._replays = out / "replays.jsonl"
+            lines = self._replays.read_text(encoding="utf-8").splitlines() if self._replays.exists() else []
+            self.replays = [replays.from_line(line) for line in lines]
         except OSError as error:
             raise ConfigError(f"--out {out}: {error.strerror}") from error
         except (ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f"{out}/runs.jsonl: not that of a campaign of this version") from error
+            raise ConfigError(f"{out}: not the runs of a campaign of this version") from error
 
     def add(self, record: Record) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(to_line(record) + "\n")
         self.records = sorted([*self.records, record], key=lambda each: each.number)
+
+    def add_replays(self, done: list[Replayed]) -> None:
+        if not done:
+            return
+        with self._replays.open("a", encoding="utf-8") as file:
+            file.writelines(replays.to_line(each) + "\n" for each in done)
+        self.replays += done
 
 
 @dataclass
@@ -150,4 +166,6 @@ def _run_all(settings: Settings, todo: list[int], jobs: int, store: _Store, cons
             for record in work.stop():
                 store.add(record)
             return True
+        finally:
+            store.add_replays(work.replays)
     return False

@@ -1,7 +1,7 @@
 """Which faults a run has: drawn from the campaign's seed and the run's number. Pure."""
 
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -69,38 +69,8 @@ def _disturbance(kind: str) -> Callable[[Rng, int], Drawn]:
 
 
 _DRAW: Final[dict[str, Callable[[Rng, int], Drawn]]] = {
-    **{
-        kind: _fault(kind)
-        for kind in (
-            "drop_reading",
-            "malformed_reading",
-            "late_reading",
-            "no_frame",
-            "late_trigger",
-            "duplicate_trigger",
-            "malformed_trigger",
-            "no_ack",
-        )
-    },
-    **{
-        kind: _disturbance(kind)
-        for kind in (
-            "broker_down",
-            "broker_frozen",
-            "broker_slow",
-            "camera_off",
-            "camera_unplugged",
-            "packet_loss",
-            "clock_jump",
-            "clock_drift",
-            "plc_clock",
-            "sensor_storm",
-            "kill",
-            "stall",
-            "memory_short",
-            "disk_full",
-        )
-    },
+    **{kind: _fault(kind) for kind in get_args(Fault.model_fields["kind"].annotation)},
+    **{kind: _disturbance(kind) for kind in get_args(Disturbance.model_fields["kind"].annotation)},
 }
 KINDS: Final = frozenset(_DRAW)
 

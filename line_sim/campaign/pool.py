@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from inspector.errors import DeviceError
 from line_sim.campaign.judge import Record
+from line_sim.campaign.replays import Replayed
 from line_sim.campaign.worker import Settings, work
 
 _POLL_S: Final = 0.3
@@ -26,6 +27,7 @@ class Jobs:
         self._numbers: Any = context.Queue()
         self._records: Any = context.Queue()
         self._left = len(numbers)
+        self.replays: list[Replayed] = []  # of the cells that have ended
         for number in [*numbers, *[None] * jobs]:
             self._numbers.put(number)
         self._processes = [
@@ -46,14 +48,18 @@ class Jobs:
         self._numbers.cancel_join_thread()
 
     def records(self) -> Iterator[Record]:
-        """Yield the runs as they are done. Raises DeviceError when the jobs end before all are."""
-        while self._left:
-            record = self._next()
-            if record is not None:
+        """Yield the runs as they are done, and end with the last replay.
+
+        Raises DeviceError when the jobs end before all are done.
+        """
+        alive = True
+        while alive:
+            alive = any(process.is_alive() for process in self._processes)  # before what may be its last
+            while (record := self._next()) is not None:
                 self._left -= 1
                 yield record
-            elif not any(process.is_alive() for process in self._processes):
-                raise DeviceError(f"{self._left} runs were not done: every job has ended")
+        if self._left:
+            raise DeviceError(f"{self._left} runs were not done: every job has ended")
 
     def stop(self) -> Iterator[Record]:
         """End the jobs; yield what they finish on the way."""
@@ -69,10 +75,13 @@ class Jobs:
             process.join()
 
     def _next(self) -> Record | None:
-        try:
-            item: Record | str = self._records.get(timeout=_POLL_S)
-        except queue.Empty:
-            return None
-        if isinstance(item, str):
-            raise DeviceError(item)
-        return item
+        while True:
+            try:
+                item: Record | Replayed | str = self._records.get(timeout=_POLL_S)
+            except queue.Empty:
+                return None
+            if isinstance(item, str):
+                raise DeviceError(item)
+            if isinstance(item, Record):
+                return item
+            self.replays.append(item)

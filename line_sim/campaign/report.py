@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from line_sim.campaign.judge import Finding, Record
+from line_sim.campaign.replays import Replayed, summary
 
 _NEVER = ("lost", "duplicate", "late", "stale", "violation", "missed", "cell")
 
@@ -26,8 +27,8 @@ def from_line(line: str) -> Record:
     return Record(**data)
 
 
-def totals(records: Sequence[Record], seed: int) -> dict[str, Any]:
-    """The campaign in numbers."""
+def totals(records: Sequence[Record], seed: int, replays: Sequence[Replayed] = ()) -> dict[str, Any]:
+    """The campaign in numbers; of the replays only where there were some."""
     found = Counter(finding.kind for record in records for finding in record.findings)
     return {
         "seed": seed,
@@ -42,10 +43,11 @@ def totals(records: Sequence[Record], seed: int) -> dict[str, Any]:
         "emergencies": sum(record.emergencies for record in records),
         "escapes": sum(record.escapes for record in records),
         "seconds": round(sum(record.seconds for record in records), 1),
+        **({"replay": _compared(replays)} if replays else {}),
     }
 
 
-def markdown(records: Sequence[Record], seed: int) -> str:
+def markdown(records: Sequence[Record], seed: int, replays: Sequence[Replayed] = ()) -> str:
     """The report for people: totals, one row for each kind of fault, why parts were held, failures."""
     total = totals(records, seed)
     lines = [
@@ -53,6 +55,7 @@ def markdown(records: Sequence[Record], seed: int) -> str:
         "",
         f"{total['runs']} runs, {total['parts']} parts, {total['one_verdict']} with exactly one verdict, "
         f"{total['emergencies']} emergencies braked, {total['failed']} runs failed.",
+        *(["", summary(replays)] if replays else []),
         "",
         "| fault | runs | parts | lost | twice | late | stale | way not open | refused | failsafe |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -78,6 +81,11 @@ def markdown(records: Sequence[Record], seed: int) -> str:
     failed = [record for record in records if record.failed]
     lines += [line for record in failed for line in _failure(record)] or ["None."]
     return "\n".join(lines) + "\n"
+
+
+def _compared(replays: Sequence[Replayed]) -> dict[str, int]:
+    names = ("equal", "different", "not_compared")
+    return {name: sum(getattr(each, name) for each in replays) for name in names}
 
 
 def _table(title: str, counts: dict[str, int]) -> list[str]:

@@ -80,7 +80,7 @@ class Rig:
             self._folder, pattern, self._camera.config.address, self._folder / "sessions" / "all"
         )
         self._renderer = Renderer(seed)
-        self._started = False
+        self._started, self._stopped = False, False
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +88,17 @@ class Rig:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cell.stop()
-        self._camera.stop()
+        self.stop()
         if self._disk is not None:
             self._disk.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End the cell and the line; what it has recorded stays until the context is left."""
+        if not self._stopped:
+            self._stopped = True
+            self._cell.stop()
+            self._camera.stop()
 
     @property
     def sessions(self) -> Path:
@@ -166,7 +172,13 @@ class Rig:
             return
         self._started = True
         self._cell.start()
-        self._cell.wait_whole({"recorder", "explainer", "arbiter", "detector"}, _READY_S)
+        try:
+            self._cell.wait_whole({"recorder", "explainer", "arbiter", "detector"}, _READY_S)
+        except DeviceError as error:
+            if self._cell.alive:
+                raise
+            # No fault of the scenario's: it would end like this each time.
+            raise ConfigError(f"the cell does not start: {self._cell.last_words()}") from error
 
     def _settle(self, scenario: Scenario, log: _MemoryLog) -> None:
         """Wait until what was disturbed is back: camera, services."""

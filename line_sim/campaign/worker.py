@@ -2,8 +2,9 @@
 
 import os
 import queue
+import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 from typing import Final, Protocol
@@ -11,6 +12,7 @@ from typing import Final, Protocol
 from inspector.errors import InspectorError
 from line_sim.campaign.judge import Record
 from line_sim.campaign.plan import plan_run
+from line_sim.campaign.replays import Replayed, replay, sessions_in
 from line_sim.campaign.rig import Rig
 from line_sim.campaign.scenario_file import write_scenario
 from line_sim.campaign.shrink import shrink
@@ -39,15 +41,15 @@ class Inbox(Protocol):
 
 
 class Outbox(Protocol):
-    """A queue of records, or of one line that says why the job ended."""
+    """A queue of records and replays, or of one line that says why the job ended."""
 
-    def put(self, item: Record | str) -> None: ...
+    def put(self, item: Record | Replayed | str) -> None: ...
 
 
 def work(index: int, settings: Settings, numbers: Inbox, records: Outbox, stop: StopEvent) -> None:
     """Run numbers from the queue until it says None, `stop` is set or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    job = _Job(index, settings, stop)
+    job = _Job(index, settings, records, stop)
     parent = os.getppid()
     try:
         while not stop.is_set() and os.getppid() == parent:
@@ -56,6 +58,7 @@ def work(index: int, settings: Settings, numbers: Inbox, records: Outbox, stop: 
             except queue.Empty:
                 continue
             if number is None:
+                job.end_cell()
                 return
             record = job.run(number)
             if not stop.is_set() or not record.failed:
@@ -69,22 +72,35 @@ def work(index: int, settings: Settings, numbers: Inbox, records: Outbox, stop: 
 class _Job:
     """A rig that is made anew after each failure, which is then reproduced and shrunk."""
 
-    def __init__(self, index: int, settings: Settings, stop: StopEvent) -> None:
-        self._index, self._settings, self._stop = index, settings, stop
+    def __init__(self, index: int, settings: Settings, records: Outbox, stop: StopEvent) -> None:
+        self._index, self._settings, self._records, self._stop = index, settings, records, stop
         self._rig: Rig | None = None
 
     def run(self, number: int) -> Record:
         scenario = self._settings.scenario
         if scenario is not None:
-            self.close()  # its parts have been there before
+            self.end_cell()  # its parts have been there before
         else:
             scenario = plan_run(self._settings.seed, number, self._settings.kinds)
         record = self._play(number, scenario)
         if record.failed:
-            self.close()
+            self.end_cell()
             if self._settings.scenario is None and self._settings.shrink_runs and not self._stop.is_set():
                 self._reproduce(record, scenario)
         return record
+
+    def end_cell(self) -> None:
+        """End the cell; what it recorded must give the same verdicts again. One that does not is kept."""
+        if self._rig is None:
+            return
+        self._rig.stop()
+        for session in () if self._stop.is_set() else sessions_in(self._rig.sessions):
+            done = replay(session)
+            if done.different:
+                kept = shutil.copytree(session, self._settings.out / session.name, dirs_exist_ok=True)
+                done = replace(done, kept=str(kept))
+            self._records.put(done)
+        self.close()
 
     def close(self) -> None:
         if self._rig is not None:

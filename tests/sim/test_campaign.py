@@ -33,6 +33,8 @@ def test_runs_are_judged_kept_after_ctrl_c_and_continued(tmp_path: Path) -> None
     # Not that none was late, which a busy machine may cause.
     assert total["one_verdict"] == total["parts"]
     assert (total["lost"], total["duplicate"], total["stale"]) == (0, 0, 0)
+    assert total["replay"]["different"] == 0
+    assert total["replay"]["equal"] > 0
     assert "| **all** |" in (tmp_path / "report.md").read_text()
 
 

@@ -1,13 +1,17 @@
 """A campaign's pure parts: what is drawn, what is judged, how a failure shrinks, what is reported."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.errors import ConfigError
+from line_sim.campaign import replays
 from line_sim.campaign.judge import Event, Finding, Record, judge_run
 from line_sim.campaign.plan import KINDS, PARTS, faults_of, plan_run, with_faults
+from line_sim.campaign.replays import Replayed
 from line_sim.campaign.report import from_line, markdown, to_line, totals
 from line_sim.campaign.scenario_file import scenario_text
 from line_sim.campaign.shrink import minimal, shrink
@@ -203,8 +207,29 @@ def test_the_report_adds_up_and_names_failures() -> None:
     bad = Record(number=2, faults=[], parts=20, one_verdict=19, findings=[Finding("lost", "P000031")])
     total = totals([good, bad], 1)
     assert (total["runs"], total["parts"], total["one_verdict"], total["lost"]) == (2, 40, 39, 1)
-    assert "replay" not in total  # nothing here replays a session: a 0 would claim that it did
+    assert "replay" not in total  # without one a 0 would claim that there was
     text = markdown([good, bad], 1)
     assert "| kill | 1 | 20 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |" in text
     assert "| detector down | 3 |" in text
     assert "lost: P000031" in text
+
+
+def test_a_verdict_that_a_replay_gives_otherwise_is_in_the_report_with_its_session() -> None:
+    same = Replayed(session="a", equal=20, different=0, not_compared=3)
+    other = Replayed(session="b", equal=19, different=1, not_compared=0, kept="out/b")
+    assert replays.from_line(replays.to_line(other)) == other
+    assert totals([], 1, [same, other])["replay"] == {"equal": 39, "different": 1, "not_compared": 3}
+    text = markdown([], 1, [same, other])
+    assert "2 recorded sessions: 39 verdicts are the same bit for bit, 1 are not, 3 were decided" in text
+    assert "See out/b." in text
+
+
+def test_only_sessions_are_replayed_and_what_is_none_says_so(tmp_path: Path) -> None:
+    for name in ("2026-02", "2026-01"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "session.json").write_text("{}")
+    (tmp_path / "outbox").mkdir()
+    found = replays.sessions_in(tmp_path)
+    assert [each.name for each in found] == ["2026-01", "2026-02"]
+    with pytest.raises(ConfigError, match=r"2026-01 cannot be replayed: error: .*damaged"):
+        replays.replay(found[0])
