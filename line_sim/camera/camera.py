@@ -68,6 +68,7 @@ class VirtualCamera:
                 raise InvariantError("the camera runs already")
             self._stopping.clear()
             self._powered = Powered(self.config, self._wiring)
+            self._powered.start()
 
     def stop(self) -> None:
         """Power off: end the threads and close the sockets. Does nothing when not started."""
@@ -168,6 +169,7 @@ class VirtualCamera:
                 continue
             with self._life:
                 self._powered = powered
+                powered.start()
             break
         with self._life:
             self._reboot_thread = None

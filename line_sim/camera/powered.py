@@ -41,7 +41,11 @@ class Wiring:
 
 
 class Powered:
-    """Runs when made, until `power_off`. Raises DeviceError where the address is taken."""
+    """Serves from `start` to `power_off`. Raises DeviceError where the address is taken.
+
+    Made and started are two steps: a command is executed only when what it sets off can be found
+    from the device, else an acknowledged AcquisitionStart could come to nothing.
+    """
 
     def __init__(self, config: VirtualCameraConfig, wiring: Wiring) -> None:
         self._wiring = wiring
@@ -77,6 +81,9 @@ class Powered:
             threading.Thread(target=run, name=f"camera {config.serial} {name}", daemon=True)
             for name, run in runs.items()
         ]
+
+    def start(self) -> None:
+        """Serve; commands that came since the sockets were opened are answered now."""
         for thread in self._threads:
             thread.start()
 

@@ -171,6 +171,31 @@ def test_a_line_trigger_takes_its_part_to_the_source_and_its_time_to_the_stream(
     assert source.requests[0].exposure_start_ns == at_ns
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["at the start", "after a reboot"])
+def test_a_command_that_comes_while_the_camera_still_starts_is_carried_out(
+    start: Start, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    """The control thread serves before the others run: what it acknowledges must come true."""
+    config = VirtualCameraConfig(address=free_address(), width=WIDTH, height=HEIGHT)
+    camera = start(address=config.address)[0] if again else VirtualCamera(config, PatternSource())
+    app = Application(camera)
+    start_thread = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        start_thread(thread)
+        if thread.name.endswith("control"):
+            app.open(AcquisitionFrameRate=100.0, AcquisitionStart=1)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    if again:
+        camera.reboot(0.0)
+    else:
+        camera.start()
+    assert app.block().block_id == 1
+    camera.stop()
+    app.close()
+
+
 def test_pulses_count_only_when_armed(start: Start) -> None:
     camera, app = start()
     assert not camera.pulse_line("Line1")
