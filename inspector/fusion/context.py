@@ -7,12 +7,12 @@ modality that is of no use is silent, not a liar. An absent modality brings noth
 nor offset. Pure; `fit` finds the numbers.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.config import ContextTerm, FusionWeights, ModalityFusion
 from inspector.fusion.pool import OPINION, SENSORS, VISION, Fused, logit, modalities
+from inspector.fusion.portable import exp, log2
 from inspector.types import PartEvidence, Quality, ResultStatus
 
 LIMIT = 4.0
@@ -70,8 +70,8 @@ def circumstances(evidence: PartEvidence, drift: float) -> Circumstances:
         if result.status is ResultStatus.OK and result.p_defect is not None and result.p_defect > worst:
             worst, light, focus = result.p_defect, None, None
             if result.context is not None:
-                light = math.log2(max(result.context.light_level, _SMALLEST_LIGHT))
-                focus = math.log2(max(result.context.sharpness, _SMALLEST_SHARPNESS)) - 2.0 * light
+                light = log2(max(result.context.light_level, _SMALLEST_LIGHT))
+                focus = log2(max(result.context.sharpness, _SMALLEST_SHARPNESS)) - 2.0 * light
     spoken = [event for event in evidence.events if event.p_defect is not None]
     ill = sum(event.quality is not Quality.GOOD for event in spoken)
     return Circumstances(
@@ -108,7 +108,7 @@ def fuse(evidence: PartEvidence, weights: FusionWeights, drift: float) -> Fused:
         weight, offset = _moved(_of(weights, name), where)
         used[name] = weight
         total += weight * logit(p_defect) + offset
-    return Fused(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, total)))), used)
+    return Fused(1.0 / (1.0 + exp(-max(-50.0, min(50.0, total)))), used)
 
 
 def fixed(base: Mapping[str, float], examples: int = 0) -> FusionWeights:

@@ -7,10 +7,10 @@ nothing, and two that agree are surer than either (decision 013). A modality tha
 rounding alone must not silence the others, hence the clamp.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inspector.fusion.portable import exp, log
 from inspector.types import PartEvidence, ResultStatus
 
 VISION = "vision"
@@ -59,11 +59,13 @@ def pool(present: Mapping[str, float], weights: Mapping[str, float]) -> Fused:
     if strongest <= 0.0:
         return Fused(None, {})
     used = {name: weights[name] / strongest for name in sorted(present)}
-    log_odds = sum(used[name] * logit(present[name]) for name in used)
-    return Fused(1.0 / (1.0 + math.exp(-log_odds)), used)
+    log_odds = 0.0
+    for name, weight in used.items():  # not sum(): since Python 3.12 its last bit is another
+        log_odds += weight * logit(present[name])
+    return Fused(1.0 / (1.0 + exp(-log_odds)), used)
 
 
 def logit(probability: float) -> float:
     """Log-odds, held within those of 1 in 10,000."""
     clamped = min(max(probability, _CERTAIN), 1.0 - _CERTAIN)
-    return math.log(clamped / (1.0 - clamped))
+    return log(clamped / (1.0 - clamped))
