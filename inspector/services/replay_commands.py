@@ -17,6 +17,7 @@ from inspector.services.setup import arbiter_setup
 from inspector.store.commands import DIFFERENT, OK, arbiter, arbiter_of, recorded_setup, replay_command
 from inspector.store.compare import Comparison, compare_runs
 from inspector.store.decide_again import ResultKey, decide_again
+from inspector.store.layout import META_NAME, session_folders
 from inspector.store.reader import SessionReader
 from inspector.topics import VERDICTS
 from inspector.types import FrameResult, VerdictRecord
@@ -29,7 +30,7 @@ REPLAY_EPILOG = """Examples:
 
 inspector replay sessions/2026-11-22T15-03-35Z     (the same verdicts, bit for bit?)
 
-inspector replay tests/replay/*     (all of them: a regression test)
+inspector replay tests/replay     (every session in this folder: a regression test)
 
 inspector replay SESSION --model models/new     (what would this model have changed?)
 
@@ -41,7 +42,9 @@ inspector compare sessions/2026-11-22T15-03-35Z sessions/2026-11-23T08-00-01Z"""
 
 
 def replay(
-    sessions: Annotated[list[Path], typer.Argument(metavar="SESSION...", help="Folders of sessions.")],
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="SESSION...", help="Sessions, or folders of them.")
+    ],
     speed: Annotated[
         float | None, typer.Option(min=0.01, help="1 is as it was, 2 is twice as fast; else no waiting.")
     ] = None,
@@ -58,8 +61,13 @@ def replay(
     As recorded, they must be equal bit for bit: exit status 0 says so, 1 that some differ, 2 that this is no
     session. With --model or --config: which verdicts change, and why; 1 when some do.
     """
+    sessions = [session for path in sessions for session in _sessions_at(path)]
     if model is None and config is None:
         status = [replay_command(each, arbiter, speed=speed, as_json=as_json) for each in sessions]
+        if len(status) > 1 and not as_json:
+            typer.echo(
+                f"{len(status)} sessions: {status.count(OK)} equal, {len(status) - status.count(OK)} not"
+            )
         raise typer.Exit(max(status))
     if speed is not None:
         raise ConfigError("--speed: only for a replay as recorded")
@@ -86,6 +94,11 @@ def compare(
         raise ConfigError(str(error)) from error
     _show(f"{a.name} and {b.name}", comparison, as_json=as_json)
     raise typer.Exit(DIFFERENT if comparison.changes else OK)
+
+
+def _sessions_at(path: Path) -> tuple[Path, ...]:
+    """The session at this path, or else those in this folder."""
+    return (path,) if (path / META_NAME).is_file() else session_folders(path) or (path,)
 
 
 def _what_if(session: Path, model: Path | None, config: Path | None) -> Comparison:

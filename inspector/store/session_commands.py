@@ -63,7 +63,7 @@ def keep(
 ) -> None:
     """Make a regression test of a session: all that a replay needs, without the pictures.
 
-    `inspector replay FOLDER...` runs it.
+    `inspector replay FOLDER` runs it, and `inspector replay tests/replay` all that are there.
     """
     try:
         reader = SessionReader(session)
