@@ -74,7 +74,11 @@ def run(
         str, typer.Option(help="ISA-95 path of the cell, before every topic.")
     ] = "acme/plant1/hall1/line1/cell1",
     camera_address: Annotated[
-        str, typer.Option(help="Address of this machine on which the camera answers; more cameras follow.")
+        str,
+        typer.Option(
+            help="Address of this machine on which the camera answers; more cameras follow. "
+            "auto: the first that is free on loopback; the event `ready` says which."
+        ),
     ] = "127.0.0.1",
     scenario: Annotated[
         str, typer.Option(help=f"A file, or one of: {', '.join(scenario_names())}.")

@@ -5,7 +5,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ from line_sim.score import Score
 from line_sim.storm import SensorStorm
 
 CONNECT_TIMEOUT_S = 10.0
+ANY_ADDRESS = "auto"
+_ADDRESSES = tuple(f"127.0.0.{last}" for last in range(1, 51))  # of `auto`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,15 +142,30 @@ def _camera_config(
 
 
 @contextmanager
-def powered(cameras: Sequence[VirtualCamera]) -> Iterator[None]:
-    """Have the cameras on. Raises ConfigError when one cannot have its address."""
-    with ExitStack() as stack:
-        try:
-            for camera in cameras:
-                stack.enter_context(camera)
-        except DeviceError as error:
-            raise ConfigError(str(error)) from error
-        yield
+def powered(address: str, make: Callable[[str], list[VirtualCamera]]) -> Iterator[list[VirtualCamera]]:
+    """Have the cameras on that `make` makes for the first one's address.
+
+    With `auto` at the first addresses that are free: a camera has its address by binding it, so
+    lines that start at the same time never have the same one. Raises ConfigError when there is none.
+    """
+    trouble: DeviceError | None = None
+    for first in _ADDRESSES if address == ANY_ADDRESS else (address,):
+        cameras = make(first)
+        with ExitStack() as stack:
+            try:
+                for camera in cameras:
+                    stack.enter_context(camera)
+            except DeviceError as error:
+                trouble = error
+                continue
+            yield cameras
+            return
+    if address == ANY_ADDRESS:
+        raise ConfigError(
+            f"no address from {_ADDRESSES[0]} to {_ADDRESSES[-1]} is free for a camera: "
+            "stop the other cameras, or name an address"
+        ) from trouble
+    raise ConfigError(str(trouble)) from trouble
 
 
 def _ready(options: RunOptions, source: PartSource, camera: VirtualCamera) -> Fields:
@@ -182,14 +199,17 @@ def run_line(options: RunOptions) -> RunResult:
     clock = SystemClock()
     inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
     link = MqttLink(options.broker, options.base, inbox)
-    cameras = make_cameras(options.camera_address, scenario, source, options.settings.seed)
     log = EventLog(options.events, clock)
     plc_clock = PlcClock(clock)
     storm = SensorStorm(options.broker, options.base, scenario.sensors)
+
+    def make(first_address: str) -> list[VirtualCamera]:
+        return make_cameras(first_address, scenario, source, options.settings.seed)
+
     try:
-        actions = line_actions(cameras, plc_clock, storm)
-        disturber = Disturber(scenario.disturbances, actions, log, clock)
-        with _stopped_by_signals(inbox), powered(cameras):
+        with _stopped_by_signals(inbox), powered(options.camera_address, make) as cameras:
+            actions = line_actions(cameras, plc_clock, storm)
+            disturber = Disturber(scenario.disturbances, actions, log, clock)
             link.start(CONNECT_TIMEOUT_S)
             try:
                 log.emit("ready", _ready(options, source, cameras[0]))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from inspector.config_load import load_site
 from inspector.errors import ConfigError, DeviceError
 from inspector.plc.ledger import FILE as LEDGER_FILE
 from inspector.services.broker import PrivateBroker
-from inspector.services.demo_site import DemoChoices, free_camera_address, write_site
+from inspector.services.demo_site import DemoChoices, write_site
 from inspector.services.demo_summary import Measured, summarise
 from inspector.services.demo_view import DemoView
 from inspector.services.interrupt import Interrupt
@@ -34,6 +34,7 @@ from inspector.topics import VERDICTS
 _READY_S = 60
 _FOLDER = "inspector-demo-"
 _STOP_S = 10.0
+_NO_CAMERA_YET = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +153,17 @@ class _Demo:
             host, port = "127.0.0.1", self._broker.port
         else:
             host, port = options.broker
-        address = free_camera_address()
-        choices = DemoChoices(host, port, address, options.sessions, options.llm, options.model)
-        site_file = write_site(self._folder, choices)
+        # What the line must know of the cell stands in the site; where its camera is, the line says.
+        choices = DemoChoices(host, port, _NO_CAMERA_YET, options.sessions, options.llm, options.model)
+        plan = load_site(write_site(self._folder, choices)).site
+        self._view.status("starting the simulated line and the services")
+        with self._interrupt.shield():
+            self._line = _Line(options, f"{host}:{port}", plan.base_topic, plan.decision.deadline_ms)
+        address = self._line.wait_ready(_READY_S)
+        site_file = write_site(self._folder, replace(choices, camera_address=address))
         site = load_site(site_file)
         # A demo's line begins empty: parts and stops of the one before are no longer on it.
         (outbox_folder(site) / LEDGER_FILE).unlink(missing_ok=True)
-        self._view.status("starting the simulated line and the services")
-        deadline_ms = site.site.decision.deadline_ms
-        with self._interrupt.shield():
-            self._line = _Line(options, f"{host}:{port}", address, site.site.base_topic, deadline_ms)
-        self._line.wait_ready(_READY_S)
         with self._interrupt.shield():
             self._supervisor = Supervisor(site, site_file, self._folder / "logs")
         self._supervisor.on_fault = lambda fault: self._view.note(f"{fault.service}: {fault.text}")
@@ -210,11 +211,11 @@ class _Demo:
 class _Line:
     """The simulated line's process and its log of events."""
 
-    def __init__(self, options: DemoOptions, broker: str, address: str, base: str, deadline_ms: int) -> None:
+    def __init__(self, options: DemoOptions, broker: str, base: str, deadline_ms: int) -> None:
         program = shutil.which("line-sim", path=str(Path(sys.executable).parent)) or shutil.which("line-sim")
         if program is None:
             raise ConfigError("the command line-sim is not installed; run `make setup`")
-        command = [program, "run", "--broker", broker, "--base", base, "--camera-address", address]
+        command = [program, "run", "--broker", broker, "--base", base, "--camera-address", "auto"]
         command += ["--scenario", options.scenario, "--seed", str(options.seed), "--events", "-"]
         command += ["--deadline-ms", str(deadline_ms), "--linger", str(options.linger_s)]
         command += ["--fast" if options.fast else "--realtime"]
@@ -222,7 +223,7 @@ class _Line:
         command += ["--parts", str(options.parts)] if options.parts is not None else []
         self.events: deque[dict[str, Any]] = deque()
         self._ready = threading.Event()  # it is ready, or will never be
-        self._announced = False
+        self._camera_address = ""
         self._errors: deque[str] = deque(maxlen=5)
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *command],
@@ -243,16 +244,17 @@ class _Line:
         """Whether it is gone and everything that it wrote has been read."""
         return self._process.poll() is not None and not any(thread.is_alive() for thread in self._threads)
 
-    def wait_ready(self, timeout_s: float) -> None:
-        """Wait until its camera answers.
+    def wait_ready(self, timeout_s: float) -> str:
+        """Wait until its camera answers; return the address that it has taken.
 
         Raises:
             ConfigError: it ended, or is not ready in time; with what it said.
         """
         self._ready.wait(timeout_s)
-        if not self._announced:
+        if not self._camera_address:
             self._threads[1].join(timeout_s if self._ready.is_set() else 0)  # it is ending: hear it out
             raise ConfigError(self.last_words() or f"the simulated line is not ready after {timeout_s:.0f} s")
+        return self._camera_address
 
     def last_words(self) -> str:
         return " ".join(self._errors).removeprefix("line-sim: ")
@@ -279,7 +281,7 @@ class _Line:
         for line in self._process.stdout:
             event = json.loads(line)
             if event["event"] == "ready":
-                self._announced = True
+                self._camera_address = event["camera_address"]
                 self._ready.set()
             self.events.append(event)
         self._ready.set()

@@ -1,6 +1,5 @@
 """The demo's own site: the shipped demo site, with this run's broker, camera address and folders."""
 
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError, ModelError
 
 _CAMERA_FORMAT = {"Mono8": "Mono8", "RGB8": "BayerRG8"}
-_GVCP_PORT = 3956  # GigE Vision, section 14: the one port that every camera listens on
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +61,3 @@ def write_site(folder: Path, choices: DemoChoices) -> Path:
     path = folder / "site.yaml"
     path.write_text(yaml.safe_dump(site, sort_keys=False))
     return path
-
-
-def free_camera_address() -> str:
-    """Return a loopback address on which no camera listens yet, whatever else runs on this machine.
-
-    Raises:
-        ConfigError: none of 127.0.0.1 to 127.0.0.50 is free.
-    """
-    for last in range(1, 51):
-        address = f"127.0.0.{last}"
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((address, _GVCP_PORT))
-            except OSError:
-                continue
-            return address
-    raise ConfigError(f"no loopback address is free for a camera (UDP port {_GVCP_PORT})")
