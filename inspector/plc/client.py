@@ -19,17 +19,25 @@ from paho.mqtt.properties import Properties
 from inspector.config import BrokerConfig
 from inspector.errors import ConfigError
 from inspector.plc.login_errors import HungUpError
+from inspector.plc.packet_stream import MAX_PACKET_BYTES
+from inspector.plc.stream_socket import StreamSocket
 
 PROTOCOLS = {"mqtt5": MQTTv5, "mqtt311": MQTTv311}
 CONNECT_TIMEOUT_S = 2.0
 SESSION_EXPIRY_S = 60  # how long the broker keeps triggers and emergencies for us while we are away
-# The broker must not send us larger ones (MQTT 5): a Sparkplug birth of 65,536 bytes and its header.
-MAX_PACKET_BYTES = 70_000
 RECEIVE_MAXIMUM = 256
 # The kernel gives up on a connection whose data stays unacknowledged for so long. Without it a
 # pulled cable is noticed after two keepalives at best, and what was written in the meantime
 # comes out when the cable is back.
 TCP_USER_TIMEOUT_MS = 2000
+
+
+class StreamClient(Client):
+    """paho's client, which reads and writes by a `StreamSocket`."""
+
+    def _create_socket(self) -> StreamSocket:
+        wire = cast("socket.socket", super()._create_socket())
+        return StreamSocket(wire, five=self.protocol == MQTTv5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +95,14 @@ def build_client(
     client_id: str,
     *,
     persistent: bool,
-) -> Client:
+) -> StreamClient:
     """Return an unconnected client without callbacks. It is driven by hand: no paho thread.
 
     `persistent` asks the broker to keep the session (MQTT 3.1.1; in 5 the expiry says so).
     What comes in a persistent session is acknowledged by hand, when it is safe here.
     """
     five = protocol == MQTTv5
-    client = Client(
+    client = StreamClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if five else not persistent,
@@ -125,9 +133,9 @@ def expiry_properties(expiry_s: int | None) -> Properties:
     return new_properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s or 0)
 
 
-def socket_of(client: Client) -> socket.socket | None:
-    """Return the client's TCP or TLS socket; we use no websockets, which paho would also allow."""
-    return cast("socket.socket | None", client.socket())
+def socket_of(client: Client) -> StreamSocket | None:
+    """Return the socket of a client that `build_client` made."""
+    return cast("StreamSocket | None", client.socket())
 
 
 def open_connection(client: Client, config: BrokerConfig, *, session_expiry_s: int) -> None:
@@ -148,9 +156,10 @@ def open_connection(client: Client, config: BrokerConfig, *, session_expiry_s: i
         )
     else:
         client.connect(config.host, config.port, config.keepalive_s)
-    sock = socket_of(client)
-    if sock is None:
+    stream = socket_of(client)
+    if stream is None:
         raise HungUpError
+    sock = stream.wire
     # Small messages must leave at once and not wait for the previous one's acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)

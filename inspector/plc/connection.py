@@ -8,14 +8,14 @@ touches it; it is never held over a blocking call.
 
 import select
 import socket
-import ssl
 import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
+import msgspec
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -42,6 +42,8 @@ from inspector.plc.login_errors import (
     explain_hang_up,
     explain_refusal,
 )
+from inspector.plc.packet_stream import Publication
+from inspector.plc.waker import Waker
 
 TICK_MS = 50
 HELD_S = 1.0  # a connection that lasted so long resets the backoff
@@ -79,10 +81,7 @@ class Connection:
         self._client: Client | None = None  # set only while connected
         self._generation = 0
         self._events: deque[LinkEvent] = deque(maxlen=4096)
-        self._safe: deque[Token] = deque()  # messages to acknowledge
-        self._wake_r, self._wake_w = socket.socketpair()
-        self._wake_r.setblocking(False)
-        self._wake_w.setblocking(False)
+        self._waker = Waker()
         self._closing = threading.Event()
         self._cut = 0  # the generation to be cut
         self._woken = False
@@ -133,45 +132,51 @@ class Connection:
             gone = client.socket() is None
             nudge = gone or client.want_write()
         if nudge:
-            self._nudge()
+            self._waker.set()
         if gone or info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             return None
         return info.mid
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Tell the broker that these messages are safe here. Until then it keeps them for us."""
-        before = len(self._safe)
-        self._safe.extend(tokens)
-        if len(self._safe) > before:
-            self._nudge()
+        # What came over an earlier connection is sent again by the broker.
+        mids = [mid for generation, mid in tokens if generation == self._generation]
+        if not mids:
+            return
+        with self._lock:
+            client = self._client
+            stream = None if client is None else socket_of(client)
+            if client is None or stream is None:
+                return
+            if client.want_write():  # paho has a packet half sent: behind that one
+                for mid in mids:
+                    client.ack(mid, 1)
+            else:
+                stream.acknowledge(mids)
+            nudge = stream.unsent or client.want_write()
+        if nudge:
+            self._waker.set()
 
     def cut(self, generation: int) -> None:
         """Drop that connection and whatever the kernel has not yet sent of it."""
         self._cut = generation
-        self._nudge()
+        self._waker.set()
 
     def close(self, timeout_s: float) -> bool:
         """Disconnect in order, so that the Will stays unsaid. Returns whether it was in time."""
         self._closing.set()
-        self._nudge()
+        self._waker.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False
-        self._wake_r.close()
-        self._wake_w.close()
+        self._waker.close()
         return True
 
     @property
     def alive(self) -> bool:
         """Whether the network thread runs; if it died of a bug, the process must not go on."""
         return self._thread.is_alive()
-
-    def _nudge(self) -> None:
-        try:
-            self._wake_w.send(b"\0")
-        except BlockingIOError:
-            return  # it has more than enough to wake up for
 
     # -- the network thread ----------------------------------------------------------------------
 
@@ -224,7 +229,6 @@ class Connection:
         client.on_disconnect = self._handle_disconnect
         client.on_publish = self._handle_puback
         client.on_subscribe = self._handle_suback
-        client.on_message = self._handle_message
         self._failure = ""
         try:
             open_connection(client, self._config, session_expiry_s=SESSION_EXPIRY_S)
@@ -253,37 +257,43 @@ class Connection:
     def _serve(self, client: Client) -> bool:
         """Drive the client until its socket is gone. Returns whether the broker accepted us."""
         generation = self._generation
-        sock = socket_of(client)
-        if sock is None:
+        stream = socket_of(client)
+        if stream is None:
             return False
-        fd = sock.fileno()
+        fd = stream.fileno()
         poller = select.poll()
         poller.register(fd, select.POLLIN)
-        poller.register(self._wake_r, select.POLLIN)
+        poller.register(self._waker, select.POLLIN)
         give_up = time.monotonic() + CONNECT_TIMEOUT_S
         next_misc = 0.0
         while not self._closing.is_set():
             with self._lock:
-                want = select.POLLIN | (select.POLLOUT if client.want_write() else 0)
-                pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-            poller.modify(fd, want)
+                unsent = stream.unsent or client.want_write()
+                pending = stream.pending
+            poller.modify(fd, select.POLLIN | (select.POLLOUT if unsent else 0))
             ready = dict(poller.poll(0 if pending else TICK_MS))
-            if self._wake_r.fileno() in ready:
-                self._wake_r.recv(4096)
+            received_ns = self._clock.now_ns()  # before anything else, since fusion aligns by it
+            if self._waker.fileno() in ready:
+                self._waker.clear()
             with self._lock:
                 if self._client is not None and self._cut == self._generation:
                     break
                 if pending or ready.get(fd, 0) & ~select.POLLOUT:
-                    client.loop_read()
-                self._acknowledge_safe(client)
+                    stream.fill()
+                    while stream.for_paho and client.socket() is not None:
+                        client.loop_read()
                 if ready.get(fd, 0) & select.POLLOUT and client.socket() is not None:
+                    stream.flush()
                     client.loop_write()
                 now = time.monotonic()
                 if now >= next_misc and client.socket() is not None:
                     client.loop_misc()
                     next_misc = now + 0.25
-                if client.socket() is None:
-                    break
+                publications = stream.publications() if self._client is not None else []
+                gone = client.socket() is None
+            self._hand_on(publications, received_ns)
+            if gone:
+                break
             if self._woken:
                 self._woken = False
                 self._on_wake()
@@ -297,26 +307,26 @@ class Connection:
         self._end(client)
         return self._generation != generation
 
-    def _acknowledge_safe(self, client: Client) -> None:
-        """Under the lock. What came over an earlier connection is sent again by the broker."""
-        while self._safe and client.socket() is not None:
-            generation, mid = self._safe.popleft()
-            if generation == self._generation:
-                client.ack(mid, 1)
+    def _hand_on(self, publications: list[Publication], received_ns: int) -> None:
+        generation = self._generation
+        for topic, payload, retained, mid in map(msgspec.structs.astuple, publications):
+            token = None if mid is None else (generation, mid)
+            self._on_message(topic, payload, retained, received_ns, token)
+            self._woken = True
 
     def _end(self, client: Client) -> None:
         with self._lock:
             self._client = None
-            sock = socket_of(client)
-            if sock is None:
+            stream = socket_of(client)
+            if stream is None:
                 return
             if self._closing.is_set():
                 client.disconnect()
                 client.loop_write()
             else:
                 # Linger 0: the kernel throws away what it has not sent, and resets.
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sock.close()
+                stream.wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.close()
 
     # Callbacks of paho: in the network thread, or in the caller's when a write finds the
     # connection dead; under the lock either way.
@@ -387,9 +397,3 @@ class Connection:
                 text = f"the broker refuses the subscription to {topic} ({reason}); check its ACL"
                 self._events.append(SubscriptionRefused(self._generation, text))
                 self._woken = True
-
-    def _handle_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        received_ns = self._clock.now_ns()  # before anything else, since fusion aligns by it
-        token = (self._generation, message.mid) if message.qos == 1 else None
-        self._on_message(message.topic, bytes(message.payload), message.retain, received_ns, token)
-        self._woken = True

@@ -116,7 +116,7 @@ def test_explanations_and_faults(cell: Cell, plc: Listener) -> None:
     cell.until(lambda: plc.leaves("fault") != [], "the fault")
     cell.until(lambda: plc.leaves("explanation") != [], "the explanation")
     (explanation,) = plc.leaves("explanation")
-    assert explanation["text"] == "A scratch of 4 mm. Vibration was 7.9 mm/s, 90 degC."
+    assert explanation["text"] == "A scratch of 4 mm. Vibration was 7.9 mm/s, 90 °C."
     (fault,) = plc.leaves("fault")
     assert (fault["code"], fault["text"]) == ("CAMERA_LOST", "check the cable")
 
@@ -125,8 +125,13 @@ def test_presence(config: BrokerConfig, tmp_path: Path) -> None:
     with Cell(config, tmp_path / "outbox") as cell:
         cell.link.set_state("Initialized", emergency_latched=False)
         cell.until_connected()
+        early = Listener(config.port, PLC_PROTOCOL[config.protocol])
         cell.link.set_state("ContinuousExecution", emergency_latched=True)
-        cell.once()
+        cell.until(
+            lambda: [s["state"] for s in early.leaves("state")][-1:] == ["ContinuousExecution"],
+            "the broker to have it",
+        )
+        early.close()
         late = Listener(
             config.port, PLC_PROTOCOL[config.protocol]
         )  # a PLC that comes later sees how things are
