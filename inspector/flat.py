@@ -129,6 +129,7 @@ class Schema:
         self._struct = msgspec.defstruct(
             name, [(key.name, key.annotation()) for key in keys], forbid_unknown_fields=True
         )
+        self._reader = _Reader(name, keys)
 
     def check(self, values: Mapping[str, object]) -> None:
         """Raise `RefusedError` for a key too many, a key missing, a wrong type or a value out of bounds.
@@ -149,6 +150,9 @@ class Schema:
         """Parse and check one payload from outside. Raises `RefusedError`, and nothing else."""
         if len(payload) > self.max_bytes:
             raise RefusedError("size", f"{len(payload)} bytes, at most {self.max_bytes} are taken")
+        plain = self._reader.read(payload)
+        if plain is not None:
+            return plain
         try:
             values = _DECODER.decode(payload.decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -200,6 +204,54 @@ class Schema:
             "required": [key.name for key in self.keys if key.required],
             "additionalProperties": False,
         }
+
+
+_WHOLE = 2**52  # whole numbers up to here are the same as a float
+
+
+class _Reader:
+    """Parses and checks in one go in C what is written plainly: a tenth of the time.
+
+    A sensor may send thousands of readings a second. What `read` takes, `Schema.decode` would take too,
+    with the same values; about all else it says nothing (None).
+    """
+
+    def __init__(self, name: str, keys: tuple[Key, ...]) -> None:
+        fields: list[Any] = []
+        for key in sorted(keys, key=lambda key: not key.required):  # a default may not come before none
+            kind = key.annotation()
+            if key.type == "number":
+                low, high = (_bound(key.minimum, -_WHOLE), _bound(key.maximum, _WHOLE))
+                kind = Annotated[float, msgspec.Meta(ge=max(low, -_WHOLE), le=min(high, _WHOLE))]
+            if key.required:
+                fields.append((key.name, kind))
+            else:
+                fields.append((key.name, kind | msgspec.UnsetType, msgspec.UNSET))
+        self._names = tuple(field[0] for field in fields)
+        strings = {key.name for key in keys if key.type == "string"}
+        self._quotes = {each: 4 if each in strings else 2 for each in self._names}
+        self._all_quotes = sum(self._quotes.values())
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct(name, fields, forbid_unknown_fields=True))
+
+    def read(self, payload: bytes) -> dict[str, Scalar] | None:
+        # A backslash hides characters, and 0x7F is the one that JSON allows and no printer has.
+        if not payload.isascii() or b"\\" in payload or b"\x7f" in payload:
+            return None
+        try:
+            read = msgspec.structs.astuple(self._decoder.decode(payload))
+        except msgspec.MsgspecError:
+            return None
+        values: dict[str, Any] = dict(zip(self._names, read, strict=True))
+        quotes = self._all_quotes
+        if msgspec.UNSET in read:
+            values = {name: value for name, value in values.items() if value is not msgspec.UNSET}
+            quotes = sum(self._quotes[name] for name in values)
+        # A key that stands there twice has brought more quotation marks along.
+        return values if payload.count(b'"') == quotes else None
+
+
+def _bound(bound: float | None, otherwise: float) -> float:
+    return float(otherwise if bound is None else bound)
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -5,16 +5,16 @@
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from inspector.flat import Key, Schema
 from inspector.proto import Field, build, proto_text
 from inspector.types import Action, CommandKind, Decision, ExplanationSource, Quality, ReasonCode
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """One message from outside. `received_ns` is CLOCK_MONOTONIC, `utc_offset_ns` UTC minus that."""
 
     topic: str

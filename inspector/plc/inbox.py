@@ -6,7 +6,8 @@ readings: a trigger or another sensor's emergency still gets through.
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from inspector.topics import MAX_DEPTH
 
@@ -17,8 +18,7 @@ Token = tuple[int, int]
 MAX_BYTES = 1024  # of a payload on a topic that says nothing else
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     topic: str
     payload: bytes
     retained: bool

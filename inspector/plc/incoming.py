@@ -1,6 +1,5 @@
 """Messages of all topics to what the arbiter takes; what is refused is told with its topic and reason."""
 
-from inspector.clock import Clock
 from inspector.flat import RefusedError
 from inspector.mqtt_schema import Arrival
 from inspector.plc.dispatch import Dispatcher
@@ -26,54 +25,52 @@ class Decoder:
         dispatcher: Dispatcher,
         ledger: Ledger,
         faults: FaultLog,
-        clock: Clock,
     ) -> None:
-        self._topics = topics
+        self._trigger_topic, self._command_topic, self._ack_topic = topics.trigger, topics.command, topics.ack
         self._sensors = sensors
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._faults = faults
-        self._clock = clock
         self.intake = PlcIntake()
 
-    def decode(self, received: Received) -> list[Incoming]:
-        """Return what a message means; nothing when it is refused."""
+    def decode(self, received: Received, utc_offset_ns: int) -> list[Incoming]:
+        """Return what a message means; nothing when it is refused.
+
+        `utc_offset_ns` is UTC minus CLOCK_MONOTONIC.
+        """
         try:
-            return self._decode(received)
+            return self._decode(received, utc_offset_ns)
         except RefusedError as refused:
             if refused.reason != "duplicate":  # QoS 1 may repeat; that is no fault
                 text = f"{received.topic[:100]}: {refused} ({refused.reason})"
                 self._faults.add("MESSAGE_REFUSED", text)
             return []
 
-    def _decode(self, received: Received) -> list[Incoming]:
+    def _decode(self, received: Received, utc_offset_ns: int) -> list[Incoming]:
         topic, payload = received.topic, received.payload
         at_ns, retained = received.received_ns, received.retained
-        if topic == self._topics.trigger:
-            return [self._trigger(received)]
-        if topic == self._topics.command:
+        if topic == self._trigger_topic:
+            return [self._trigger(received, utc_offset_ns)]
+        if topic == self._command_topic:
             return [self.intake.command(payload, retained=retained, received_ns=at_ns)]
-        if topic == self._topics.ack:
+        if topic == self._ack_topic:
             ack = self.intake.acknowledgement(payload, retained=retained, received_ns=at_ns)
             self._dispatcher.on_plc_ack(ack.verdict_id)
             return [ack]
-        arrival = Arrival(topic, payload, retained, at_ns, self._utc_offset_ns())
+        arrival = Arrival(topic, payload, retained, at_ns, utc_offset_ns)
         return [*self._sensors.accept(arrival)]
 
-    def _trigger(self, received: Received) -> PartTrigger:
+    def _trigger(self, received: Received, utc_offset_ns: int) -> PartTrigger:
         ahead = self.intake.clock_ahead
         trigger = self.intake.trigger(
             received.payload,
             retained=received.retained,
             received_ns=received.received_ns,
-            utc_offset_ns=self._utc_offset_ns(),
+            utc_offset_ns=utc_offset_ns,
         )
-        self._ledger.opened(trigger, self._utc_offset_ns())
+        self._ledger.opened(trigger, utc_offset_ns)
         if self.intake.clock_ahead > ahead:
             self._faults.add(
                 "PLC_CLOCK_AHEAD", "utc_ns of a trigger lies in the future; set both clocks by NTP"
             )
         return trigger
-
-    def _utc_offset_ns(self) -> int:
-        return self._clock.utc_ns() - self._clock.now_ns()

@@ -91,7 +91,6 @@ class PlcLink:
             dispatcher=self._dispatcher,
             ledger=self._ledger,
             faults=self._faults,
-            clock=clock,
         )
         self._connected_ns = 0
         self._told: list[Fault] = []
@@ -155,7 +154,8 @@ class PlcLink:
         self._taken += [r.token for r in received if r.token is not None]
         self._taken += self._inbox.dropped_tokens()
         self._advance()
-        incoming = [message for r in received for message in self._decoder.decode(r)]
+        offset_ns = self._utc_offset_ns()
+        incoming = [message for r in received for message in self._decoder.decode(r, offset_ns)]
         now_ns = self._clock.now_ns()
         if self.connected and self._connected_ns:
             incoming += self._sensors.overdue(now_ns, self._connected_ns)

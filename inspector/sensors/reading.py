@@ -1,12 +1,11 @@
 """A sensor's message, decoded and not yet judged. Data only."""
 
-from dataclasses import dataclass
+import msgspec
 
 from inspector.types import Quality
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """`utc_ns` is None when the message does not say when it was measured."""
 
     sensor_id: str

@@ -109,6 +109,8 @@ class SparkplugHost:
 
     def requests(self, utc_ns: int) -> list[tuple[str, bytes]]:
         """Return the rebirth commands that are due, topic and payload."""
+        if not self._requests:
+            return []
         asked, self._requests = self._requests, []
         rebirth = Metric(REBIRTH, True, datatype=DataType.BOOLEAN)
         payload = encode(Payload(utc_ns // NS_PER_MS, None, (rebirth,)))

@@ -48,6 +48,39 @@ def test_json_of_any_shape_is_decoded_or_refused(values: dict[str, object]) -> N
     assert decoded == values
 
 
+PLAIN = st.one_of(
+    st.booleans(),
+    st.integers(-(2**64), 2**64),
+    st.floats(),
+    st.sampled_from(["GOOD", "BAD", "x", "a\x7f", "a\x01", 'q"q', "a\\", "ü", "", "\ud800", "x" * 65]),
+)
+PAIRS = st.lists(st.tuples(st.sampled_from([k.name for k in SENSOR.keys] + ["x"]), PLAIN), max_size=9)
+
+
+@given(PAIRS, st.booleans(), st.sampled_from([",", ", ", ",\n"]))
+def test_what_is_read_in_one_go_is_what_is_read_with_care(
+    pairs: list[tuple[str, object]], ascii_only: bool, comma: str
+) -> None:
+    every = [*READING.items(), *pairs]
+    for chosen in (pairs, every, list(dict(every).items())):
+        texts = [f"{json.dumps(k)}:{json.dumps(v, ensure_ascii=ascii_only)}" for k, v in chosen]
+        payload = ("{" + comma.join(texts) + "}").encode(errors="surrogatepass")
+        quick = SENSOR._reader.read(payload)
+        if quick is None:
+            continue
+        assert quick == json.loads(payload)
+        SENSOR.check(json.loads(payload))
+        assert len(dict(chosen)) == len(chosen)
+
+
+@pytest.mark.parametrize("key", [key for key in SENSOR.keys if not key.required])
+def test_plain_payloads_are_read_in_one_go(key: Key) -> None:
+    values = {**READING, "quality": "GOOD", "urgency": 0.5, "utc_ns": 1763822831000000000}
+    assert SENSOR._reader.read(json.dumps(values).encode()) == values
+    del values[key.name]
+    assert SENSOR._reader.read(json.dumps(values).encode()) == values
+
+
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
