@@ -7,6 +7,7 @@ the sensor or camera that it belongs to, that a comparison is the right way roun
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
@@ -16,24 +17,14 @@ from inspector.explain.causes import Cause
 from inspector.explain.compared import compared_with
 from inspector.explain.facts import FactKind, Facts
 from inspector.explain.grammar import MAX_TEXT, negated, negations, vocabulary
-from inspector.explain.lexicon import FINDS, NEGATIONS, PLACES
+from inspector.explain.lexicon import ENGLISH, WORD, Lexicon
+from inspector.explain.phrasebook import closed_up
 from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten, with_likely
-from inspector.types import Action
 
-MIN_TEXT = 20
-_REPEATED_WORDS = 9
-"""Two defects in one sentence rightly share `left of the image with a score of`."""
-
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_WORD = re.compile(r"[A-Za-z]+")
+_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*")
-_ALLOWED = re.compile(r"[A-Za-z0-9 ,.;:()%/<>=+_-]+")
-_ACTION_VERBS = {
-    Action.REJECT: "rejected",
-    Action.PASS: "passed",
-    Action.HOLD: "held",
-    Action.STOP: "stopped",
-}
+_CLAUSE_END = re.compile(r"[;，；。、]|,(?!\d)|(?<!\d)\.")
+_RUN = re.compile(r"[\u3400-\u9fff]+")
 
 
 class _Answer(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,10 +33,11 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     cited: list[int]
 
 
-def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
+def check(answer: str, facts: Facts, causes: tuple[Cause, ...], lexicon: Lexicon = ENGLISH) -> Worded:
     """Return the explanation in `answer`, which is faithful to `facts`.
 
-    Raises DataError with what is wrong, in words that the model can use to correct itself.
+    Facts and causes are in the language of `lexicon`. Raises DataError with what is wrong, in words
+    that the model can use to correct itself.
     """
     try:
         parsed = msgspec.json.decode(answer, type=_Answer)
@@ -58,8 +50,8 @@ def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
     unknown = set(cited) - {fact.id for fact in facts.facts}
     if unknown or not cited:
         raise DataError(f"there is no fact {min(unknown)}" if unknown else "no fact is cited")
-    text = " ".join(parsed.text.split())
-    check_text(text, facts, cause)
+    text = closed_up(" ".join(parsed.text.split()))
+    check_text(text, facts, cause, lexicon)
     return Worded(
         text=with_likely(text, cause),
         cause=shorten(cause.told, MAX_CAUSE),
@@ -68,140 +60,187 @@ def check(answer: str, facts: Facts, causes: tuple[Cause, ...]) -> Worded:
     )
 
 
-def check_text(text: str, facts: Facts, cause: Cause) -> None:
+def check_text(text: str, facts: Facts, cause: Cause, lexicon: Lexicon = ENGLISH) -> None:
     """Raise DataError unless everything that `text` says is in `facts`, and what must be is said."""
-    if not MIN_TEXT <= len(text) <= MAX_TEXT or not text.endswith("."):
-        raise DataError(f"the text must be {MIN_TEXT} to {MAX_TEXT} characters of whole sentences")
+    if not lexicon.min_text <= len(text) <= MAX_TEXT or not text.endswith(lexicon.stop):
+        raise DataError(f"the text must be {lexicon.min_text} to {MAX_TEXT} characters of whole sentences")
     if not text.startswith(facts.opening):
         raise DataError(f'the text must begin with "{facts.opening}"')
-    if not _ALLOWED.fullmatch(text):
-        raise DataError("the text has characters that are not plain ASCII text")
-    _check_repetition(text)
-    _check_said(text, facts, cause)
-    rest = _check_names(text, facts)
-    _check_quantities(rest, facts)
-    _check_words(rest, facts, cause)
-    _check_sources(text, facts)
-    _check_comparisons(rest, facts)
+    _Checked(text, facts, cause, lexicon).check()
 
 
 def _whole(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(name)}(?![A-Za-z0-9_-])")
 
 
-def _check_repetition(text: str) -> None:
-    """Small models that have lost the thread go round in circles."""
-    said = text.lower().split()
-    runs = [tuple(said[i : i + _REPEATED_WORDS]) for i in range(len(said) - _REPEATED_WORDS + 1)]
-    if len(runs) != len(set(runs)):
-        raise DataError("say each thing once")
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One text against its facts."""
 
+    text: str
+    facts: Facts
+    cause: Cause
+    lexicon: Lexicon
 
-def _check_said(text: str, facts: Facts, cause: Cause) -> None:
-    for name in cause.must_name:
-        if not _whole(name).search(text):
-            raise DataError(f"{name} must be named")
-    normal = {name for fact in facts.of_kind(FactKind.NORMAL) for name in fact.names}
-    for name in sorted(normal):
-        if _whole(name).search(text) and not re.search(r"\b(within|normal)\b", text):
-            raise DataError(f"{name} is within its limits; say so or leave it out")
-    subjects = "|".join(("sensors?", "readings?", *map(re.escape, sorted(normal))))
-    for clause in re.split(r"[,;]|(?<!\d)\.", text):
-        if re.search(r"\bwithin\b", clause) and not re.search(rf"\b(?:{subjects})\b.*within", clause):
-            raise DataError("only sensors are within limits")
-    for sensor in facts.abnormal:
-        value = _NUMBER.search(sensor.value)
-        if sensor.name in cause.must_name and value and not _whole(value.group()).search(text):
-            raise DataError(f"{sensor.name} must be given with its value, {sensor.value}")
+    def check(self) -> None:
+        rest = self.text
+        for name in sorted(self.facts.names, key=len, reverse=True):
+            rest = _whole(name).sub(" ", rest)
+        if not re.fullmatch(self.lexicon.signs, rest):
+            raise DataError("the text has characters beside letters, digits and plain signs")
+        self._repetition()
+        self._what_must_be_said()
+        self._names(rest)
+        self._quantities(rest)
+        self._words(rest)
+        self._sources()
+        self._comparisons(rest)
 
+    def _repetition(self) -> None:
+        """Small models that have lost the thread go round in circles."""
+        text, length = self.text.lower(), self.lexicon.repeated
+        said = text.split() if self.lexicon.spaced else list(text)
+        runs = [tuple(said[i : i + length]) for i in range(len(said) - length + 1)]
+        if len(runs) != len(set(runs)):
+            raise DataError("say each thing once")
 
-def _check_names(text: str, facts: Facts) -> str:
-    """Return `text` without the names of the facts; refuse other names."""
-    rest = text
-    for name in sorted(facts.names, key=len, reverse=True):
-        rest = _whole(name).sub(" ", rest)
-    for found in _IDENTIFIER.findall(rest):
-        mixed = any(sign.isdigit() for sign in found) and any(sign.isalpha() for sign in found)
-        if (mixed and found not in _units(facts)) or "_" in found:
-            raise DataError(f"{found} is not in the facts")
-    return rest
+    def _what_must_be_said(self) -> None:
+        text, facts = self.text, self.facts
+        for name in self.cause.must_name:
+            if not _whole(name).search(text):
+                raise DataError(f"{name} must be named")
+        normal = {name for fact in facts.of_kind(FactKind.NORMAL) for name in fact.names}
+        for name in sorted(normal):
+            if _whole(name).search(text) and not re.search(self.lexicon.normal, text):
+                raise DataError(f"{name} is within its limits; say so or leave it out")
+        subjects = "|".join((self.lexicon.sensors, *map(re.escape, sorted(normal))))
+        edge = r"\b" if self.lexicon.spaced else ""
+        within = self.lexicon.within
+        for clause in _CLAUSE_END.split(text):
+            if re.search(within, clause) and not re.search(rf"{edge}(?:{subjects}){edge}.*{within}", clause):
+                raise DataError("only sensors are within limits")
+        for sensor in facts.abnormal:
+            value = _NUMBER.search(sensor.value)
+            if sensor.name in self.cause.must_name and value and not _whole(value.group()).search(text):
+                raise DataError(f"{sensor.name} must be given with its value, {sensor.value}")
 
+    def _names(self, rest: str) -> None:
+        """Refuse names that are not of the facts."""
+        for found in _IDENTIFIER.findall(rest):
+            mixed = any(sign.isdigit() for sign in found) and any(sign.isalpha() for sign in found)
+            if (mixed and found not in self._units()) or "_" in found:
+                raise DataError(f"{found} is not in the facts")
 
-def _units(facts: Facts) -> set[str]:
-    return {quantity.unit for quantity in facts.quantities}
+    def _units(self) -> set[str]:
+        return {quantity.unit for quantity in self.facts.quantities}
 
+    def _quantities(self, rest: str) -> None:
+        number, value = re.compile(self.lexicon.number), self.lexicon.value
+        known: dict[Decimal, set[str]] = {}
+        for quantity in self.facts.quantities:
+            if number.fullmatch(quantity.number):
+                known.setdefault(value(quantity.number), set()).add(quantity.unit)
+        units = sorted({*self._units(), "%"} - {""}, key=len, reverse=True)
+        for match in re.finditer(rf"(?<![A-Za-z0-9_]){self.lexicon.number}", rest):
+            if value(match.group()) not in known:
+                raise DataError(f"the number {match.group()} is not in the facts")
+            after = rest[match.end() :].lstrip()
+            unit = next((unit for unit in units if _begins_with(after, unit)), "")
+            if unit and unit not in known[value(match.group())]:
+                raise DataError(f"{match.group()} {unit} is not in the facts")
 
-def _check_quantities(rest: str, facts: Facts) -> None:
-    known: dict[Decimal, set[str]] = {}
-    for quantity in facts.quantities:
-        if _NUMBER.fullmatch(quantity.number):
-            known.setdefault(Decimal(quantity.number), set()).add(quantity.unit)
-    units = sorted({*_units(facts), "%"} - {""}, key=len, reverse=True)
-    for match in re.finditer(r"(?<![A-Za-z0-9_])-?\d+(?:\.\d+)?", rest):
-        value = Decimal(match.group())
-        if value not in known:
-            raise DataError(f"the number {match.group()} is not in the facts")
-        after = rest[match.end() :].lstrip()
-        unit = next((unit for unit in units if _begins_with(after, unit)), "")
-        if unit and unit not in known[value]:
-            raise DataError(f"{match.group()} {unit} is not in the facts")
+    def _words(self, rest: str) -> None:
+        facts, causes, lexicon = self.facts, (self.cause,), self.lexicon
+        allowed = {word.lower() for word in vocabulary(facts, causes, lexicon)}
+        allowed |= {word.lower() for unit in self._units() for word in WORD.findall(unit)}
+        allowed |= lexicon.negations
+        strange = (
+            {word.lower() for word in WORD.findall(rest)} - allowed
+            if lexicon.spaced
+            else _strange_runs(rest, allowed)
+        )
+        if strange:
+            raise DataError(f'"{min(strange)}" is not in the facts')
+        for negation, word in set(negated(rest, lexicon)) - negations(facts, causes, lexicon):
+            raise DataError(f'"{f"{negation} {word}".strip()}" is not in the facts')
+        told = " ".join(fact.text for fact in facts.facts)
+        for one, other in lexicon.places:
+            for here, there in ((one, other), (other, one)):
+                said = lexicon.said(here, rest)
+                if said and not lexicon.said(here, told) and lexicon.said(there, told):
+                    raise DataError(f'"{min(said)}" is the opposite of what the facts say')
+        for action, verb in lexicon.done.items():
+            only = frozenset((verb,))
+            if (
+                action is not facts.verdict.action
+                and lexicon.said(only, rest)
+                and not lexicon.said(only, told)
+            ):
+                raise DataError(f"the action was {facts.verdict.action}, not {action}")
+
+    def _sources(self) -> None:
+        """Refuse a sensor that finds defects, and a number that follows another's name than its own."""
+        facts, lexicon = self.facts, self.lexicon
+        sensors = {fact.names[0] for fact in facts.of_kind(FactKind.ABNORMAL)}
+        sensors |= {name for fact in facts.of_kind(FactKind.NORMAL) for name in fact.names}
+        sources = sorted(sensors | set(facts.cameras), key=len, reverse=True)
+        if not sources:
+            return
+        finds = "|".join(sorted(lexicon.finds, key=len, reverse=True)) if lexicon.verb_last else r"(?!)"
+        scan = re.compile(
+            rf"(?<![A-Za-z0-9_.-])(?:{'|'.join(map(re.escape, sources))})(?![A-Za-z0-9_-])"
+            rf"|(?<![A-Za-z0-9_]){lexicon.number}(?![A-Za-z0-9_])|\b(?:{finds})\b"
+        )
+        source = ""
+        for match in scan.finditer(self.text):
+            found = match.group()
+            if found in sources:
+                source = found
+                following = WORD.match(self.text[match.end() :].lstrip())
+                finding = following and self._finds(following.group().lower())
+                if found in sensors and finding:
+                    raise DataError(f"{found} is a sensor with a reading, it does not find defects")
+            elif found in lexicon.finds:
+                if source in sensors:
+                    raise DataError(f"{source} is a sensor with a reading, it does not find defects")
+            elif source and not self._belongs(lexicon.value(found), source):
+                raise DataError(f"{found} is not of {source}; give each number after its own name")
+
+    def _finds(self, following: str) -> bool:
+        if self.lexicon.spaced:
+            return following in self.lexicon.finds
+        return following.startswith(tuple(self.lexicon.finds))
+
+    def _belongs(self, value: Decimal, source: str) -> bool:
+        for fact in self.facts.facts:
+            numbers = {
+                self.lexicon.value(q.number)
+                for q in fact.quantities
+                if re.fullmatch(self.lexicon.number, q.number)
+            }
+            if value in numbers and (source in fact.names or fact.kind is FactKind.DECISION):
+                return True
+        return False
+
+    def _comparisons(self, rest: str) -> None:
+        known = {pair for fact in self.facts.facts for pair in compared_with(fact.text, self.lexicon)}
+        for value, sense in compared_with(rest, self.lexicon):
+            if (value, sense) not in known:
+                raise DataError(f'"{sense} {value}" is not in the facts')
 
 
 def _begins_with(text: str, unit: str) -> bool:
     return text.startswith(unit) and not text[len(unit) : len(unit) + 1].isalnum()
 
 
-def _check_words(rest: str, facts: Facts, cause: Cause) -> None:
-    said = {word.lower() for word in _WORD.findall(rest)}
-    units = {word.lower() for unit in _units(facts) for word in _WORD.findall(unit)}
-    strange = said - vocabulary(facts, (cause,)) - units - NEGATIONS
-    if strange:
-        raise DataError(f'"{min(strange)}" is not in the facts')
-    for negation, word in set(negated(rest)) - negations(facts, (cause,)):
-        raise DataError(f'"{f"{negation} {word}".strip()}" is not in the facts')
-    known = {word.lower() for fact in facts.facts for word in _WORD.findall(fact.text)}
-    for one, other in PLACES:
-        for here, there in ((one, other), (other, one)):
-            if here & said and not here & known and there & known:
-                raise DataError(f'"{min(here & said)}" is the opposite of what the facts say')
-    for action, verb in _ACTION_VERBS.items():
-        if action is not facts.verdict.action and verb in said - known:
-            raise DataError(f"the action was {facts.verdict.action}, not {action}")
-
-
-def _check_sources(text: str, facts: Facts) -> None:
-    """Refuse a sensor that finds defects, and a number that follows another's name than its own."""
-    sensors = {fact.names[0] for fact in facts.of_kind(FactKind.ABNORMAL)}
-    sensors |= {name for fact in facts.of_kind(FactKind.NORMAL) for name in fact.names}
-    sources = sorted(sensors | set(facts.cameras), key=len, reverse=True)
-    if not sources:
-        return
-    scan = re.compile(
-        rf"(?<![A-Za-z0-9_.-])(?:{'|'.join(map(re.escape, sources))})(?![A-Za-z0-9_-])"
-        r"|(?<![A-Za-z0-9_])-?\d+(?:\.\d+)?(?![A-Za-z0-9_])"
-    )
-    source = ""
-    for match in scan.finditer(text):
-        found = match.group()
-        if found in sources:
-            source = found
-            following = _WORD.match(text[match.end() :].lstrip())
-            if found in sensors and following and following.group().lower() in FINDS:
-                raise DataError(f"{found} is a sensor with a reading, it does not find defects")
-        elif source and not _belongs(Decimal(found), source, facts):
-            raise DataError(f"{found} is not of {source}; give each number after its own name")
-
-
-def _belongs(value: Decimal, source: str, facts: Facts) -> bool:
-    for fact in facts.facts:
-        numbers = {Decimal(q.number) for q in fact.quantities if _NUMBER.fullmatch(q.number)}
-        if value in numbers and (source in fact.names or fact.kind is FactKind.DECISION):
-            return True
-    return False
-
-
-def _check_comparisons(rest: str, facts: Facts) -> None:
-    known = {pair for fact in facts.facts for pair in compared_with(fact.text)}
-    for value, sense in compared_with(rest):
-        if (value, sense) not in known:
-            raise DataError(f'"{sense} {value}" is not in the facts')
+def _strange_runs(rest: str, allowed: set[str]) -> set[str]:
+    """Return what in a language without spaces cannot be cut into allowed words."""
+    strange = {word.lower() for word in re.findall(r"[A-Za-z]+", rest)} - allowed
+    for run in _RUN.findall(rest):
+        ends = {0}
+        for at in range(1, len(run) + 1):
+            if any(run[begin:at] in allowed for begin in ends):
+                ends.add(at)
+        if len(run) not in ends:
+            strange.add(run[max(ends) :])
+    return strange

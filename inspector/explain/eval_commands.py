@@ -13,6 +13,7 @@ from inspector.explain.eval_cases import Case, cases
 from inspector.explain.eval_run import evaluate
 from inspector.explain.eval_score import Outcome, Score, as_json
 from inspector.explain.start import TEMPLATE_ONLY
+from inspector.explain.terms import Language
 
 app = typer.Typer(no_args_is_help=True, help="Explanations of verdicts.")
 _TEMPLATE = "template"
@@ -38,6 +39,7 @@ def eval_command(
     seed: Annotated[int, typer.Option(help="Another seed is other incidents.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds for an explanation.")] = 60.0,
+    language: Annotated[Language, typer.Option(help="The language that they are written in.")] = "en",
     as_machine: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Print every text, and what is wrong with it.")
@@ -54,6 +56,8 @@ def eval_command(
 
         inspector explain eval template qwen2.5-coder-1.5b smollm2-135m -n 40
 
+        inspector explain eval template qwen2.5-coder-1.5b -n 40 --language de
+
         inspector explain eval qwen2.5-coder-1.5b -n 200 --seed 7 --json
     """
     errors = Console(stderr=True)
@@ -61,7 +65,7 @@ def eval_command(
     scores: list[Score] = []
     for model in models or [_TEMPLATE]:
         name = TEMPLATE_ONLY if model == _TEMPLATE else model
-        config = ExplainerConfig(model=name, threads=threads, nice=0, deadline_s=deadline)
+        config = ExplainerConfig(model=name, threads=threads, nice=0, deadline_s=deadline, language=language)
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task(model, total=count)
 
@@ -76,7 +80,8 @@ def eval_command(
     if as_machine:
         typer.echo(as_json(scores, seed))
     else:
-        Console(width=max(_WIDTH, Console().width)).print(_table(scores, seed))
+        table = _table(scores, f"{count} incidents, seed {seed}, language {language}")
+        Console(width=max(_WIDTH, Console().width)).print(table)
 
 
 def _line(case: Case, text: str, found: Outcome) -> str:
@@ -90,8 +95,8 @@ def _line(case: Case, text: str, found: Outcome) -> str:
     )
 
 
-def _table(scores: list[Score], seed: int) -> Table:
-    table = Table(title=f"{scores[0].cases} incidents, seed {seed}", box=None)
+def _table(scores: list[Score], title: str) -> Table:
+    table = Table(title=title, box=None)
     heads = (
         "model",
         "valid",

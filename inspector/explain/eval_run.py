@@ -72,10 +72,12 @@ def evaluate(
     outcomes: list[Outcome] = []
     try:
         if heard is not None:
-            Explainer(heard, asked[0].context, clock).probe(clock.now_ns() + 600 * NS_PER_S)
+            Explainer(heard, asked[0].context, clock, language=config.language).probe(
+                clock.now_ns() + 600 * NS_PER_S
+            )
         for case in asked:
             recall = Recall(case.known)
-            explainer = Explainer(heard, case.context, clock, recall=recall)
+            explainer = Explainer(heard, case.context, clock, recall=recall, language=config.language)
             if heard is not None:
                 heard.forget()
             began = time.perf_counter()
@@ -85,7 +87,17 @@ def evaluate(
             raw = heard.answers[0] if heard and heard.answers else None
             speed = heard.written_tokens / took if heard else 0.0
             problem = "; ".join(heard.problems) if heard else ""
-            outcomes.append(outcome(case, published, raw, seconds=took, tokens_per_s=speed, problem=problem))
+            outcomes.append(
+                outcome(
+                    case,
+                    published,
+                    raw,
+                    seconds=took,
+                    tokens_per_s=speed,
+                    problem=problem,
+                    language=config.language,
+                )
+            )
             told(case, f"{published.text} [{published.cause}]", outcomes[-1])
     finally:
         if heard is not None:

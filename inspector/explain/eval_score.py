@@ -13,11 +13,15 @@ from typing import Any
 
 import msgspec
 
+from inspector.explain.causes import rank_causes
 from inspector.explain.eval_cases import Case
+from inspector.explain.gather import gather
+from inspector.explain.speech import SPEECH
+from inspector.explain.terms import TERMS, Language
 from inspector.types import Explanation, ExplanationSource
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
-_NAME = re.compile(r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)+|[A-Za-z]+\d+\w*")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?\d+(?:\.\d+)?(?![A-Za-z0-9_]|\.\d)")
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)+|[A-Za-z]+\d+[A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +66,57 @@ def outcome(
     seconds: float,
     tokens_per_s: float,
     problem: str = "",
+    language: Language = "en",
 ) -> Outcome:
     """Judge what was published for `case`, and `raw`, the first answer of the model (None: none)."""
     said = f"{published.text} {published.cause} {published.recommended_action}"
     text = _raw_text(raw)
+    wanted = expected(case, language)
     return Outcome(
         raw_valid=text is not None,
-        raw_faithful=text is not None and is_faithful(text, case),
-        raw_cause=text is not None and all(_stands(name, text) for name in case.named),
+        raw_faithful=text is not None and is_faithful(text, case, language),
+        raw_cause=text is not None and all(_stands(name, text) for name in wanted.named),
         model_wrote=published.source is ExplanationSource.LLM,
-        faithful=is_faithful(said, case),
-        cause=published.cause.startswith(case.cause) and all(_stands(n, published.text) for n in case.named),
-        action=case.action in published.recommended_action,
+        faithful=is_faithful(said, case, language),
+        cause=published.cause.startswith(wanted.cause)
+        and all(_stands(n, published.text) for n in wanted.named),
+        action=wanted.action in published.recommended_action,
         seconds=seconds,
         tokens_per_s=tokens_per_s,
         problem=problem,
     )
 
 
-def is_faithful(said: str, case: Case) -> bool:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must be said of a case, in a language."""
+
+    cause: str
+    action: str
+    named: tuple[str, ...]
+
+
+def expected(case: Case, language: Language) -> Expected:
+    """Return what a case wants: a row of its FMEA to the letter, or the words of code in `language`.
+
+    Whether these words are right ones of that language is what the tests of the phrasebook are for.
+    """
+    if language == "en":
+        return Expected(case.cause, case.action, case.named)
+    terms, facts = TERMS[language], gather(case.record, case.context)
+    named = tuple(terms.name(name) if name in facts.labels else name for name in case.named)
+    plain = rank_causes(facts)
+    known = [cause for cause in plain if cause.text.startswith(case.cause) and case.action in cause.action]
+    if not known:
+        return Expected(case.cause, case.action, named)
+    _, (chosen,) = SPEECH[language].localise(facts, (known[0],))
+    return Expected(chosen.text, chosen.action, named)
+
+
+def is_faithful(said: str, case: Case, language: Language = "en") -> bool:
     """Return whether every number and identifier in `said` is one of the case's."""
+    if language == "de":
+        said = re.sub(r"(?<=\d),(?=\d)", ".", said)
     for row in case.known:
         said = said.replace(row.source, " ")
     # What code itself writes of pixels of an unknown scale is a name, not a claim.
@@ -144,7 +179,7 @@ def _raw_text(raw: str | None) -> str | None:
 
 
 def _stands(name: str, text: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+    return re.search(rf"(?<![A-Za-z0-9_-]){re.escape(name)}(?![A-Za-z0-9_-])", text) is not None
 
 
 def _is_one_of(number: str, truths: Iterable[float]) -> bool:

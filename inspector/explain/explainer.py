@@ -8,13 +8,14 @@ from inspector.explain.engine import DeadlineError, Engine, PreemptedError, Sche
 from inspector.explain.facts import Facts, LineContext
 from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
-from inspector.explain.phrasebook import Language, word_in
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.recall import Recall
 from inspector.explain.reuse import Reuse
+from inspector.explain.speech import SPEECH
 from inspector.explain.symptoms import symptoms
 from inspector.explain.template import Worded
+from inspector.explain.terms import Language
 from inspector.types import Explanation, ExplanationSource, VerdictRecord
 
 _SKIP_BELOW = 0.6
@@ -55,8 +56,9 @@ class Explainer:
         self._late_in_a_row = 0
         self._fault = fault + _ONLY_TEMPLATE if fault else ""
         self._standing = standing
-        self._language = language
-        self._reuse = Reuse()
+        self._language: Language = language
+        self._speech = SPEECH[language]
+        self._reuse = Reuse(self._speech.lexicon)
         self._interrupted = False
         names = ("asked", "written", "refused", "late", "failed", "skipped", "reused")
         self.counters: dict[str, float] = dict.fromkeys(names, 0.0)
@@ -100,17 +102,18 @@ class Explainer:
             written = self._write(facts, causes, started_ns, deadline_ns)
         else:
             self.counters["reused"] += 1
-        return self._explanation(record, written, word_in(self._language, facts, causes[0]), started_ns)
+        return self._explanation(record, written, self._speech.template(facts, causes[0]), started_ns)
 
     def template(self, record: VerdictRecord) -> Explanation:
         """Return the template's explanation, within a millisecond or two."""
         started_ns = self._clock.now_ns()
         facts, causes = self._found(record)
-        return self._explanation(record, None, word_in(self._language, facts, causes[0]), started_ns)
+        return self._explanation(record, None, self._speech.template(facts, causes[0]), started_ns)
 
     def _found(self, record: VerdictRecord) -> tuple[Facts, tuple[Cause, ...]]:
         facts = gather(record, self._context)
-        return facts, rank_causes(facts, self._recall.fitting(symptoms(facts)) if self._recall else ())
+        known = self._recall.fitting(symptoms(facts)) if self._recall else ()
+        return self._speech.localise(facts, rank_causes(facts, known))
 
     def probe(self, deadline_ns: int) -> bool:
         """Return whether the model really writes an answer that passes the check, by `deadline_ns`.
@@ -188,11 +191,13 @@ class Explainer:
     def _checked(
         self, engine: Engine, facts: Facts, causes: tuple[Cause, ...], deadline_ns: int
     ) -> Worded | None:
-        prompt, schema = build(facts, causes), schema_for(facts, causes)
+        lexicon = self._speech.lexicon
+        prompt = build(facts, causes, self._language)
+        schema = schema_for(facts, causes, lexicon)
         for attempt in (1, 2):
             answer = self._complete(engine, prompt, schema, deadline_ns)
             try:
-                written = check(answer, facts, causes)
+                written = check(answer, facts, causes, lexicon)
             except DataError as problem:
                 self.counters["refused"] += 1
                 if attempt == 1 and deadline_ns - self._clock.now_ns() > self._usual_ns:

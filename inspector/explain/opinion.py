@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 
 from inspector.explain.facts import FactKind, Facts
-from inspector.explain.prompt import CONSTANT, Prompt, Turn
+from inspector.explain.prompt import CONSTANTS, Prompt, Turn
+from inspector.explain.terms import Language
 
 CHOICES = ("no", "yes")
 """One token each in the vocabularies of the usual models. The last means defective."""
@@ -25,7 +26,7 @@ class OpinionFit:
     """How a raw probability becomes a calibrated one, and what it weighs beside the other modalities.
 
     `weight` in [0, 1] is 0 where held-out parts showed no gain; `gain_nats` is that of the mean log
-    loss on held-out parts, `parts` how many were labelled.
+    loss on held-out parts, `parts` how many were labelled, `language` that of the prompt.
     """
 
     model_sha256: str
@@ -34,6 +35,7 @@ class OpinionFit:
     weight: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
     gain_nats: float
     parts: int
+    language: Language = "en"
 
     def p_defect(self, raw: float) -> float:
         """Return the calibrated probability, as strong as it has earned: 0.5 says nothing."""
@@ -48,11 +50,12 @@ def log_odds_of(probability: float) -> float:
     return math.log(bounded / (1.0 - bounded))
 
 
-def question(facts: Facts) -> Prompt:
-    """Return what to ask. It begins as every explanation's prompt does, so the cache serves both.
+def question(facts: Facts, language: Language = "en") -> Prompt:
+    """Return what to ask. It begins as every explanation's prompt in `language` does, so the cache serves
+    both; the facts are those that were gathered, in English.
 
     What was decided is left out: an opinion that has read the verdict is none.
     """
     seen = [fact for fact in facts.facts if fact.kind is not FactKind.DECISION]
     lines = [f"{fact.id}. {fact.text}" for fact in seen] or ["nothing was seen or measured"]
-    return (*CONSTANT, Turn("user", "\n".join([*lines, _QUESTION])))
+    return (*CONSTANTS[language], Turn("user", "\n".join([*lines, _QUESTION])))

@@ -53,9 +53,10 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r",? ?at its warn limit ", "，达到警告限 "),
     (r",? ?above the emergency limit ", "，高于紧急限 "),
     (r"\burgency {Q}", r"紧急度 \1"),
+    (r", {N} down\b", r"，\1 已停机"),
+    (r", clock of {N} unknown\b", r"，\1 的时钟未知"),
     (r"There is no data from {L}", r"缺少来自 \1 的数据"),
     (r"no usable data came from {L} in time", r"未及时收到来自 \1 的可用数据"),
-    (r", {N} down\b", r"，\1 已停机"),
     # causes
     (r"^an earlier emergency has not been reset", "之前的急停尚未复位"),
     (r"^the trigger arrived after the part's deadline", "触发信号晚于工件的截止时间"),
@@ -73,6 +74,8 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"^no evidence against the part", "没有不利于该工件的证据"),
     (r"{N} at (-?\d)", r"\1 为 \2"),
     (r"{N} at 紧急度", r"\1 紧急度"),
+    (r"^{L} abnormal at the same time as {L}", r"\1 异常，同时出现 \2"),
+    (r"^{L} abnormal, no defect located", r"\1 异常，未定位到缺陷"),
     # actions
     (r"Make sure that the line is clear, then reset the emergency\.", "确认产线安全后复位急停。"),
     (
@@ -104,7 +107,8 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"^Watch {L}\.", r"关注 \1。"),
     (r"^None\.", "无。"),
     (r"Likely cause:", "可能原因："),
-    (r" and (?=\x02)", "和"),
+    (r" and (?=\x02)", " 和 "),
+    (r", (?=\d)", "，"),
     (r"(?<=\x03), (?=\x02)", "、"),
     (r"\.(?: |$)", "。"),
     (r"。 ", "。"),

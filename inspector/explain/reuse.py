@@ -11,17 +11,19 @@ from inspector.errors import DataError
 from inspector.explain.causes import Cause
 from inspector.explain.check import check_text
 from inspector.explain.facts import Facts
+from inspector.explain.lexicon import ENGLISH, Lexicon
 from inspector.explain.template import MAX_ACTION, MAX_CAUSE, Worded, shorten, with_likely
 
 CAPACITY = 64
-_NUMBER = re.compile(r"(?<![A-Za-z0-9_.-])-?\d+(?:\.\d+)?(?![A-Za-z0-9_]|\.\d)")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.-])-?\d+(?:[.,]\d+)?(?![A-Za-z0-9_]|\.\d)")
 Signature = tuple[str, ...]
 
 
 class Reuse:
     """Remembers the last CAPACITY kinds of incident. For one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, lexicon: Lexicon = ENGLISH) -> None:
+        self._lexicon = lexicon
         self._texts: OrderedDict[Signature, tuple[str, Facts, tuple[int, ...]]] = OrderedDict()
 
     def learn(self, text: str, cited: tuple[int, ...], facts: Facts) -> None:
@@ -45,7 +47,7 @@ class Reuse:
         if text is None:
             return None
         try:
-            check_text(text, facts, cause)
+            check_text(text, facts, cause, self._lexicon)
         except DataError:
             return None
         return Worded(

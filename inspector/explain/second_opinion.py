@@ -7,6 +7,7 @@ from inspector.explain.facts import LineContext
 from inspector.explain.gather import gather
 from inspector.explain.opinion import CHOICES, OpinionFit, question
 from inspector.explain.probe import PROBE
+from inspector.explain.terms import Language
 from inspector.types import Opinion, OpinionRequest, PartEvidence, VerdictRecord
 
 _MARGIN = 1.2
@@ -58,7 +59,7 @@ class SecondOpinion:
         began_ns = self._clock.now_ns()
         self.counters["opinions_asked"] += 1
         try:
-            raw = raw_opinion(self._engine, evidence, self._context, deadline_ns)
+            raw = raw_opinion(self._engine, evidence, self._context, deadline_ns, self._fit.language)
         except PreemptedError:
             raise
         except DeadlineError:
@@ -73,11 +74,17 @@ class SecondOpinion:
         return raw
 
 
-def raw_opinion(engine: Engine, evidence: PartEvidence, context: LineContext, deadline_ns: int) -> float:
+def raw_opinion(
+    engine: Engine,
+    evidence: PartEvidence,
+    context: LineContext,
+    deadline_ns: int,
+    language: Language = "en",
+) -> float:
     """Return the model's own probability that the part is defective, not calibrated.
 
     Raises what `Engine.choose` raises. For calibration: ask it of every labelled part.
     """
     # No verdict is out: the facts are gathered beside a made-up one, and its statement is not shown.
     facts = gather(VerdictRecord(verdict=PROBE.verdict, evidence=evidence), context)
-    return engine.choose(question(facts), CHOICES, deadline_ns)[-1]
+    return engine.choose(question(facts, language), CHOICES, deadline_ns)[-1]

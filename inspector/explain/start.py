@@ -30,10 +30,9 @@ def start(config: ExplainerConfig, context: LineContext, clock: Clock, root: Pat
     paths are relative to `root`.
     """
     recall, standing = _recall(config, root)
-    # Other languages than English are the template's: the check knows no grammar of theirs.
     engine: Engine | None = None
     fault = ""
-    if has_model(config) and config.language == "en":
+    if has_model(config):
         try:
             engine = open_engine(config, clock)
         except (ModelError, ConfigError) as error:
@@ -56,7 +55,9 @@ def start_second(
     except ConfigError as error:
         explainer.stand(f"{error}; no second opinions are given")
         return None
-    if engine is None or fit is None or fit.weight <= 0.0 or fit.model_sha256 != engine.model_sha256:
+    if engine is None or fit is None or fit.weight <= 0.0:
+        return None
+    if fit.model_sha256 != engine.model_sha256 or fit.language != config.language:
         return None
     return SecondOpinion(engine, fit, context, clock)
 

@@ -84,7 +84,7 @@ def test_the_schema_admits_the_faithful_answer_and_not_another_number() -> None:
         ("mm/s.", "mm/s, sensors within limits 41.5 degC.", "41.5 is not of vibration1"),
         ("a scratch", "a scratch, which is within limits,", "only sensors"),
         ("mm/s.", "mm/s and was rejected because cam1 found a scratch at the upper.", "once"),
-        ("mm/s.", "mm/s! Say no more.", "plain ASCII"),
+        ("mm/s.", "mm/s! Say no more.", "plain signs"),
         ("mm/s.", "mm/s and the area was not detected by the camera.", "not detected"),
         ("a scratch", "no scratch", "no at"),
         ("mm/s.", "mm/s without defect.", "without defect"),

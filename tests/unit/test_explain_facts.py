@@ -11,7 +11,7 @@ from inspector.explain.gather import gather
 from inspector.explain.names import number, safe_name, safe_phrase, safe_unit
 from inspector.explain.place import extent_of_heatmap, place_of_box
 from inspector.explain.probe import PROBE
-from inspector.explain.prompt import CONSTANT, build
+from inspector.explain.prompt import CONSTANTS, build
 from inspector.types import (
     Action,
     Decision,
@@ -231,7 +231,7 @@ def test_hostile_names_stay_single_harmless_tokens(name: str) -> None:
     )
     facts = gather(record, CONTEXT)
     prompt = build(facts, rank_causes(facts))
-    assert prompt[: len(CONSTANT)] == CONSTANT
+    assert prompt[: len(CONSTANTS["en"])] == CONSTANTS["en"]
     assert prompt[-1].content.isascii()
     lines = prompt[-1].content.split("\n")
     assert len(lines) == len(facts.facts) + len(rank_causes(facts))

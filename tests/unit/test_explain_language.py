@@ -11,10 +11,11 @@ from inspector.explain.causes import Cause, rank_causes
 from inspector.explain.eval_cases import cases
 from inspector.explain.facts import Facts, LineContext
 from inspector.explain.gather import gather
-from inspector.explain.phrasebook import Language, word_in
 from inspector.explain.probe import PROBE
+from inspector.explain.speech import word_in
 from inspector.explain.start import start
 from inspector.explain.template import word
+from inspector.explain.terms import Language
 from inspector.types import Action, Heatmap, ReasonCode, ResultStatus, VerdictRecord
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -69,6 +70,9 @@ def test_no_english_is_left_and_every_figure_is_kept(language: Language) -> None
                 else set()
             )
             assert left - known - _SAME - german == set(), other
+            if language == "de":
+                assert not re.search(r"(?<![\w.])\d+\.\d", other), other
+                other = re.sub(r"(?<=\d),(?=\d)", ".", other)
             assert sorted(_NUMBER.findall(english)) == sorted(_NUMBER.findall(other)), other
 
 
@@ -76,9 +80,9 @@ def test_a_german_explanation_reads_well() -> None:
     facts = gather(PROBE, LineContext())
     worded = word_in("de", facts, rank_causes(facts)[0])
     assert worded.text == (
-        "Teil PROBE1 wurde ausgeschleust, Defektwahrscheinlichkeit 0.93, über den nötigen 0.75. "
-        "Kamera cam1 sah scratch, Score 0.91, bei x 40, y 30, 90 x 30 px. "
-        "Sensor vibration1 (vibration): 7.8 mm/s, auffällig, über Alarmgrenze 7.1 mm/s."
+        "Teil PROBE1 wurde ausgeschleust, Defektwahrscheinlichkeit 0,93, über den nötigen 0,75. "
+        "Kamera cam1 sah einen Kratzer, Score 0,91, bei x 40, y 30, 90 x 30 px. "
+        "Sensor vibration1 (Schwingung): 7,8 mm/s, auffällig, über der Alarmgrenze von 7,1 mm/s."
     )
 
 
@@ -95,9 +99,7 @@ def test_a_name_is_never_taken_for_a_phrase(name: str) -> None:
     assert not set("\x02\x03") & set(worded.text + worded.cause)
 
 
-def test_the_site_chooses_the_language_and_the_model_is_then_not_loaded() -> None:
-    config = ExplainerConfig(model="/nowhere/model.gguf", language="zh")
-    explainer = start(config, LineContext(), SystemClock())
-    assert not explainer.has_model
+def test_the_site_chooses_the_language_of_the_template_too() -> None:
+    explainer = start(ExplainerConfig(language="zh"), LineContext(), SystemClock())
     assert explainer.fault == ""
     assert explainer.template(PROBE).text.startswith("工件 PROBE1 已剔除")

@@ -17,7 +17,7 @@ from inspector.explain.opinion import OpinionFit, question
 from inspector.explain.opinion_file import load_fit, save_fit
 from inspector.explain.opinion_fit import LabelledOpinion, calibrate
 from inspector.explain.probe import PROBE
-from inspector.explain.prompt import CONSTANT, Prompt
+from inspector.explain.prompt import CONSTANTS, Prompt
 from inspector.explain.start import start_second
 
 
@@ -60,7 +60,7 @@ def test_too_few_parts_are_said_to_be_too_few() -> None:
 
 def test_what_was_decided_is_not_shown_and_the_cached_prompt_is_shared() -> None:
     asked = question(gather(PROBE, LineContext()))
-    assert asked[:-1] == CONSTANT
+    assert asked[:-1] == CONSTANTS["en"]
     assert "rejected" not in asked[-1].content
     assert "vibration1" in asked[-1].content
 
