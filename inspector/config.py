@@ -83,10 +83,11 @@ class DetectorConfig(Config):
 class LimitRule(Config):
     """Limits of one sensor kind or one sensor, in its unit.
 
-    Between `warn` and `alarm` the probability that the part is defective rises from 0.5 (says
-    nothing) to `p_defect_at_alarm`; `urgency_at_alarm` is the urgency of a reading at or past it.
+    Between `warn` and `alarm` the probability that the part is defective rises from `p_defect_normal`
+    (0.5 says nothing) to `p_defect_at_alarm`; `urgency_at_alarm` is the urgency of a reading at or past it.
     A limit may lie above (high) or below (low) the normal range, or upon how fast the reading
-    changes, up or down, between two readings (rate, in the unit per second).
+    changes, up or down, between two readings (rate, in the unit per second). Where a reading within its
+    limits speaks for the part (a passed electrical test, an operator's word), `p_defect_normal` is below 0.5.
     """
 
     warn_high: float | None = None
@@ -95,6 +96,7 @@ class LimitRule(Config):
     alarm_low: float | None = None
     warn_rate: float | None = Field(default=None, gt=0)
     alarm_rate: float | None = Field(default=None, gt=0)
+    p_defect_normal: Probability = 0.5
     p_defect_at_alarm: Probability = 0.9
     urgency_at_alarm: Probability = 0.5
 
@@ -133,6 +135,8 @@ class SensorConfig(Config):
     each such time. `sparkplug` reads it from there and not from our own topic. With `curve_model`,
     a file from `inspector teach-curve`, it sends curves; its readings are their deviations from
     good ones, in the unit "" (1.0 is the highest that good curves reach).
+    Sensors of one `modality` weigh as one, the most suspicious of them. A part in doubt waits until its
+    deadline for what an `awaited` sensor may still say, but is not held for want of it.
     """
 
     id: Name
@@ -142,6 +146,8 @@ class SensorConfig(Config):
     max_value: float
     rule: LimitRule | None = None
     expected: bool = False
+    modality: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")] = "sensors"
+    awaited: bool = False
     trust_urgency: bool = True
     heartbeat_s: float | None = Field(default=None, gt=0)
     urgency_when_silent: Probability = 0.5
@@ -152,7 +158,22 @@ class SensorConfig(Config):
     def _one_source(self) -> "SensorConfig":
         if self.sparkplug is not None and self.curve_model is not None:
             raise ValueError("give sparkplug or curve_model, not both")
+        if self.modality in {"vision", "opinion"}:
+            raise ValueError(f"modality {self.modality} is not of a sensor; give another name")
         return self
+
+
+class ModalityConfig(Config):
+    """A plug-in that is a modality: the entry point `name` of the group `inspector.modalities`.
+
+    It speaks as `sensor`, one of the site's. What it begins to say up to `reach_ms` after a part's trigger is
+    about that part, the last one; with 0 it is about the moment. `options` are the plug-in's own.
+    """
+
+    name: Name
+    sensor: Name
+    reach_ms: int = Field(default=0, ge=0, le=10_000)
+    options: dict[str, SfncValue | tuple[str, ...]] = Field(default_factory=dict)
 
 
 # -- broker --------------------------------------------------------------------------------------
@@ -266,6 +287,7 @@ class ArbiterSetup(Config):
     fusion: FusionWeights | None = None  # None: fixed weights
     cameras: tuple[str, ...]
     expected_sensors: tuple[str, ...]
+    awaited_sensors: tuple[str, ...] = ()
     config_sha256: str
     model_sha256: str
 
@@ -345,6 +367,7 @@ class SiteConfig(Config):
     cameras: tuple[Path, ...] = Field(min_length=1)  # one YAML file each
     detector: DetectorConfig
     sensors: tuple[SensorConfig, ...] = ()
+    modalities: tuple[ModalityConfig, ...] = ()
     broker: BrokerConfig = BrokerConfig()
     decision: DecisionConfig = DecisionConfig()
     explainer: ExplainerConfig = ExplainerConfig()
@@ -356,6 +379,11 @@ class SiteConfig(Config):
         ids = [sensor.id for sensor in self.sensors]
         if len(ids) != len(set(ids)):
             raise ValueError("two sensors have the same id")
+        speaking = [modality.sensor for modality in self.modalities]
+        if unknown := sorted(set(speaking) - set(ids)):
+            raise ValueError(f"modalities: there is no sensor {unknown[0]}")
+        if len(speaking) != len(set(speaking)):
+            raise ValueError("two modalities speak as the same sensor")
         return self
 
 

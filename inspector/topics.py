@@ -18,6 +18,7 @@ from inspector.types import (
     Message,
     Opinion,
     OpinionRequest,
+    Statement,
     VerdictRecord,
 )
 
@@ -41,6 +42,7 @@ DELIVERIES = Topic("deliveries", Delivery)
 OPINION_REQUESTS = Topic("opinion_requests", OpinionRequest)
 OPINIONS = Topic("opinions", Opinion)
 EXPLANATIONS = Topic("explanations", Explanation)
+STATEMENTS = Topic("statements", Statement)
 JOURNAL = Topic("journal", JournalEntry)
 HEALTH = Topic("health", Health)
 FAULTS = Topic("faults", Fault)

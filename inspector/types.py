@@ -131,11 +131,13 @@ class SensorEvent(Message, frozen=True, kw_only=True):
     """One valid reading. `urgency` and `p_defect` were set by the message or by the site's rules.
 
     `p_defect` is None where the reading says nothing about a part (an emergency button).
-    `observed_ns` is when it was measured, on this host's clock.
+    `observed_ns` is when it was measured, on this host's clock. Readings of one `modality` are weighed
+    together.
     """
 
     sensor_id: str
     kind: str
+    modality: str = "sensors"
     value: float
     unit: str
     quality: Quality
@@ -146,6 +148,18 @@ class SensorEvent(Message, frozen=True, kw_only=True):
     source_utc_ns: int | None = None
     observed_ns: int
     received_ns: int
+
+
+class Statement(Message, frozen=True, kw_only=True):
+    """What a modality that is a plug-in has to say: a value of the sensor that it speaks as.
+
+    `begun_ns` is when that began (a person's first syllable), not when it was understood.
+    """
+
+    sensor_id: str
+    value: float
+    seq: int
+    begun_ns: int
 
 
 class PartTrigger(Message, frozen=True, kw_only=True):

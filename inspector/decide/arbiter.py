@@ -202,7 +202,7 @@ class Arbiter:
         left_ms = (part.due_ns - now_ns) / NS_PER_MS
         if self._outages.opinions_offered and left_ms > self._policy.opinion_budget_ms:
             return Why.ASK
-        if now_ns >= evidence.window_end_ns:
+        if now_ns >= evidence.window_end_ns and not self._awaits(part.trigger.trigger_ns):
             return Why.WINDOW_CLOSED
         return Why.DOUBT if part.state is PartState.OPEN else None
 
@@ -212,10 +212,15 @@ class Arbiter:
     def _all_arrived(self, part: Part) -> bool:
         """Whether nothing that could still change a confident verdict is on its way."""
         trigger = part.trigger
-        return self._matcher.complete(trigger.part_id) and all(
-            self._readings.speaks(sensor, trigger.trigger_ns, self._skew_ns)
-            for sensor in self._setup.expected_sensors
-        )
+        expected = self._setup.expected_sensors
+        return self._matcher.complete(trigger.part_id) and self._have_spoken(expected, trigger.trigger_ns)
+
+    def _awaits(self, trigger_ns: int) -> bool:
+        """Whether a sensor may still say something of a part in doubt."""
+        return not self._have_spoken(self._setup.awaited_sensors, trigger_ns)
+
+    def _have_spoken(self, sensors: tuple[str, ...], trigger_ns: int) -> bool:
+        return all(self._readings.speaks(sensor, trigger_ns, self._skew_ns) for sensor in sensors)
 
     def _evidence(self, part: Part) -> PartEvidence:
         trigger_ns = part.trigger.trigger_ns

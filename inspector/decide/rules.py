@@ -5,7 +5,7 @@
 3. PENDING with the configured failsafe action otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from inspector.config import ArbiterSetup, DecisionConfig, FusionWeights
@@ -58,13 +58,10 @@ def emergency_judgement(reason_code: ReasonCode, cause: str) -> Judgement:
     )
 
 
-def base_weights(policy: DecisionConfig) -> dict[str, float]:
+def base_weights(policy: DecisionConfig, others: Iterable[str] = ()) -> dict[str, float]:
     """Weights before renormalisation. Whatever the second modality is, it weighs `weight_second`."""
-    return {
-        VISION: policy.weight_vision,
-        SENSORS: policy.weight_second,
-        OPINION: policy.weight_second,
-    }
+    names = (SENSORS, OPINION, *others)
+    return {**dict.fromkeys(names, policy.weight_second), VISION: policy.weight_vision}
 
 
 def missing_evidence(evidence: PartEvidence, setup: ArbiterSetup) -> tuple[str, ...]:
@@ -89,8 +86,9 @@ def judge(
     With `weights` the modalities are fused by what the circumstances make of them, `drift` among these.
     """
     present = modalities(evidence)
-    base = base_weights(policy)
-    fused = pool(present, base) if weights is None else fuse(evidence, weights, drift)
+    fused = (
+        pool(present, base_weights(policy, present)) if weights is None else fuse(evidence, weights, drift)
+    )
     cause = likely_cause(evidence, present)
     p_defect = fused.p_defect
     confidence = max(p_defect, 1.0 - p_defect) if p_defect is not None else 0.0

@@ -121,6 +121,7 @@ def fixed(base: Mapping[str, float], examples: int = 0) -> FusionWeights:
 
 
 def _of(weights: FusionWeights, name: str) -> ModalityFusion:
+    """A modality that the fit has not seen weighs what the second one does without a fit, as the opinion."""
     return weights.vision if name == VISION else weights.sensors if name == SENSORS else weights.opinion
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.fusion.portable import exp, log
-from inspector.types import PartEvidence, ResultStatus
+from inspector.types import PartEvidence, ResultStatus, SensorEvent
 
 VISION = "vision"
 SENSORS = "sensors"
@@ -31,7 +31,8 @@ class Fused:
 def modalities(evidence: PartEvidence) -> dict[str, float]:
     """Return each present modality's probability that the part is defective.
 
-    A part is as bad as its worst view and its most suspicious sensor, hence the maxima.
+    A part is as bad as its worst view and its most suspicious sensor, hence the maxima. A sensor of another
+    modality that has spoken twice (an operator who corrects himself) means what it said last.
     """
     present: dict[str, float] = {}
     views = [
@@ -39,11 +40,18 @@ def modalities(evidence: PartEvidence) -> dict[str, float]:
         for result in evidence.results
         if result.status is ResultStatus.OK and result.p_defect is not None
     ]
-    readings = [event.p_defect for event in evidence.events if event.p_defect is not None]
     if views:
         present[VISION] = max(views)
-    if readings:
-        present[SENSORS] = max(readings)
+    last: dict[str, SensorEvent] = {}
+    for event in evidence.events:  # in order of time, for each sensor
+        if event.p_defect is None:
+            continue
+        if event.modality == SENSORS:
+            present[SENSORS] = max(present.get(SENSORS, 0.0), event.p_defect)
+        else:
+            last[event.sensor_id] = event
+    for event in last.values():
+        present[event.modality] = max(present.get(event.modality, 0.0), event.p_defect or 0.0)
     if evidence.opinion is not None:
         present[OPINION] = evidence.opinion.p_defect
     return present

@@ -17,7 +17,7 @@ from inspector.sensors.silence import Silence
 from inspector.sensors.sparkplug_host import SparkplugHost
 from inspector.sparkplug_b import MAX_BYTES as SPARKPLUG_MAX_BYTES
 from inspector.topics import MqttTopics
-from inspector.types import Quality, SensorEvent
+from inspector.types import Quality, SensorEvent, Statement
 
 # A reading that waited longer (in a sensor's buffer, or in the broker while we were away) says
 # nothing of the line as it is now. It is generous, because an emergency that comes some seconds
@@ -84,6 +84,23 @@ class SensorIntake:
             return [self._judge(reading, arrival)]
         except RefusedError as refused:
             raise self._refuse(refused, sensor_id) from refused
+
+    def hear(
+        self, statement: Statement, observed_ns: int, received_ns: int, utc_offset_ns: int
+    ) -> SensorEvent:
+        """Judge what a plug-in says as a sensor, about the time `observed_ns`. Raises RefusedError."""
+        arrival = Arrival("", b"", False, received_ns, utc_offset_ns)
+        reading = Reading(
+            sensor_id=statement.sensor_id,
+            value=statement.value,
+            quality=Quality.GOOD,
+            seq=statement.seq,
+            utc_ns=observed_ns + utc_offset_ns,
+        )
+        try:
+            return self._judge(reading, arrival)
+        except RefusedError as refused:
+            raise self._refuse(refused, statement.sensor_id) from refused
 
     def overdue(self, now_ns: int, since_ns: int) -> list[SensorEvent]:
         """Return events of sensors that were not heard for too long; we listen since `since_ns`."""
@@ -166,6 +183,7 @@ class SensorIntake:
         return SensorEvent(
             sensor_id=sensor.id,
             kind=sensor.kind,
+            modality=sensor.modality,
             value=reading.value,
             unit=sensor.unit,
             quality=quality,

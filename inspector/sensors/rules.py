@@ -22,7 +22,7 @@ class Judgement:
 def judge(rule: LimitRule, kind: str, value: float, unit: str, rate_per_s: float | None = None) -> Judgement:
     """Judge one finite reading, in the unit of the rule; `rate_per_s` is its change since the last one.
 
-    The probability of a defect is 0.5 up to the warn limit, rises linearly in log-odds to
+    The probability of a defect is `p_defect_normal` up to the warn limit, rises linearly in log-odds to
     `p_defect_at_alarm` at the alarm limit, and stays there beyond it.
     """
     severity = 0.0
@@ -47,10 +47,15 @@ def judge(rule: LimitRule, kind: str, value: float, unit: str, rate_per_s: float
             severity = fraction
             limit, name = (rule.alarm_rate, "alarm") if fraction >= 1.0 else (rule.warn_rate, "warn")
             abnormal = f"{kind} changes by {rate_per_s:g} {unit}/s, {name} limit {limit:g} {unit}/s"
-    p_alarm = min(max(rule.p_defect_at_alarm, P_MIN), P_MAX)
-    log_odds = min(severity, 1.0) * math.log(p_alarm / (1.0 - p_alarm))
+    normal, alarm_odds = _log_odds(rule.p_defect_normal), _log_odds(rule.p_defect_at_alarm)
+    log_odds = normal + min(severity, 1.0) * (alarm_odds - normal)
     return Judgement(
         urgency=rule.urgency_at_alarm if severity >= 1.0 else 0.0,
         p_defect=1.0 / (1.0 + math.exp(-log_odds)),
         abnormal=abnormal,
     )
+
+
+def _log_odds(p_defect: float) -> float:
+    clamped = min(max(p_defect, P_MIN), P_MAX)
+    return math.log(clamped / (1.0 - clamped))

@@ -17,9 +17,10 @@ def arbiter_setup(site: Site) -> ArbiterSetup:
     """
     return ArbiterSetup(
         decision=site.site.decision,
-        fusion=_fusion(site),
+        fusion=fitted_fusion(site),
         cameras=tuple(camera.id for camera in site.cameras),
         expected_sensors=tuple(sensor.id for sensor in site.site.sensors if sensor.expected),
+        awaited_sensors=tuple(sensor.id for sensor in site.site.sensors if sensor.awaited),
         config_sha256=site.config_sha256,
         model_sha256=load_manifest(model_folder(site)).onnx.sha256,
     )
@@ -31,6 +32,7 @@ def outbox_folder(site: Site) -> Path:
     return site.root / site.site.recorder.directory / "outbox" / f"{line}@{site.site.broker.client_id}"
 
 
-def _fusion(site: Site) -> FusionWeights | None:
+def fitted_fusion(site: Site) -> FusionWeights | None:
+    """Return the fitted weights that the site names, or None. Raises ConfigError."""
     path = site.site.decision.fusion
     return None if path is None else read_weights(site.root / path)
