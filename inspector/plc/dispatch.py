@@ -8,7 +8,7 @@ from collections.abc import Callable
 from inspector.clock import NS_PER_S, Clock
 from inspector.plc import payloads
 from inspector.plc.connection import Connection
-from inspector.plc.events import Acked, Connected, Lost, SubscriptionRefused
+from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused
 from inspector.plc.fault_log import FaultLog
 from inspector.plc.ledger import Ledger
 from inspector.plc.outbox import Entry, Kind, Outbox
@@ -56,6 +56,7 @@ class Dispatcher:
         self._outside: dict[int, str] = {}  # packet id to topic, of what is not in the outbox
         self._records: list[Record] = []
         self.outbox = Outbox()
+        self._due_ns: int | None = 0  # when the outbox must be looked at although nothing happened
         self.deliveries: list[Delivery] = []
         self.ack_latencies_ns: list[int] = []
         self._next_key = self._load()
@@ -81,6 +82,7 @@ class Dispatcher:
             urgent=urgent,
         )
         self._next_key += 1
+        self._due_ns = 0
         record = to_record(entry, self._utc_offset_ns())
         if kind is Kind.VERDICT:
             self._ledger.judged(record)  # the file comes after the wire; this comes before it
@@ -91,9 +93,18 @@ class Dispatcher:
     def advance(self, next_beat_ns: int) -> None:
         """Take in what the network thread told, send what can be sent, then have it written.
 
-        Wakes the owner at `next_beat_ns`, or before, when a validity ends.
+        Wakes the owner at `next_beat_ns`, or before, when a validity ends. Costs next to nothing when
+        nothing has happened, since it is called several times a turn.
         """
-        for event in self._connection.drain():
+        events = self._connection.drain()
+        due = self._due_ns is not None and self._clock.now_ns() >= self._due_ns
+        if events or due or self._records or self._file.wants_compaction:
+            self._advance(events)
+        due_ns = self._due_ns
+        self._connection.wake_at_ns = next_beat_ns if due_ns is None else min(due_ns, next_beat_ns)
+
+    def _advance(self, events: list[LinkEvent]) -> None:
+        for event in events:
             match event:
                 case Connected():
                     self._on_connected(event)
@@ -113,8 +124,7 @@ class Dispatcher:
             offset_ns = self._utc_offset_ns()
             entries = (to_record(entry, offset_ns) for entry in self.outbox.entries())
             self._file.compact(entries, self.outbox.awaiting, self._next_key)
-        due_ns = self.outbox.next_due_ns()
-        self._connection.wake_at_ns = next_beat_ns if due_ns is None else min(due_ns, next_beat_ns)
+        self._due_ns = self.outbox.next_due_ns()
 
     def publish_now(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> bool:
         """Send something that is worth nothing later, or drop it. Returns whether it was sent."""
@@ -127,6 +137,7 @@ class Dispatcher:
 
     def on_plc_ack(self, verdict_id: str) -> None:
         """The PLC has acted on this verdict."""
+        self._due_ns = 0
         answer = self.outbox.acknowledged(verdict_id, self._clock.now_ns())
         if answer.key is not None:
             self._records.append(End(key=answer.key, out=True))

@@ -7,8 +7,9 @@ the record, the journal and everything else come after it.
 from collections.abc import Iterator
 
 from inspector.bus import FrameSubscriber
-from inspector.config import Site
+from inspector.config import DecisionConfig, Site
 from inspector.decide.arbiter import Arbiter
+from inspector.decide.rules import emergency
 from inspector.errors import InvariantError
 from inspector.plc.incoming import Incoming
 from inspector.plc.link import PlcLink
@@ -48,6 +49,7 @@ from inspector.types import (
 
 _LINK = "plc"  # the name under which the link reports its own faults
 _CATCH_UP_NS = 20_000_000  # between two bursts of the journal, so that the recorder keeps up
+_COUNT_EVERY_NS = 100_000_000  # more often than a heartbeat, which carries the counters
 _UP = {ServiceState.READY, ServiceState.DEGRADED}
 
 
@@ -61,6 +63,7 @@ class ArbiterService:
         self._arbiter = Arbiter(arbiter_setup(site))
         self._epoch = f"{self._clock.utc_ns() // 1_000_000:x}"
         self._journal_seq = 0
+        self._next_count_ns = 0
         bus = context.bus
         self._results = bus.subscriber(RESULTS)
         self._opinions = bus.subscriber(OPINIONS)
@@ -133,12 +136,11 @@ class ArbiterService:
                 self._context.fault("PART_NOT_RESUMED", str(error), part_id=trigger.part_id)
 
     def _incoming(self) -> Iterator[Incoming]:
-        """What came over MQTT, and triggers that are frames; sensor events first, they may be urgent."""
-        waiting = self._link.poll()
+        """What came over MQTT, and triggers that are frames."""
+        waiting = urgent_first(self._link.poll(), self._context.site.site.decision)
         for fault in self._link.faults():
             self._context.fault_sink(fault)
-        yield from (item for item in waiting if isinstance(item, SensorEvent))
-        yield from (item for item in waiting if not isinstance(item, SensorEvent))
+        yield from waiting
         if self._trigger_frames is not None:
             for frame in self._trigger_frames.drain():
                 trigger = PartTrigger(
@@ -190,11 +192,28 @@ class ArbiterService:
         for latency_ns in self._link.ack_latencies_ns():
             self._context.metrics.observe_ns("plc_ack", latency_ns)
         self._context.degraded = "" if self._link.connected else "no connection to the broker"
+        now_ns = self._clock.now_ns()
+        if now_ns >= self._next_count_ns:
+            self._next_count_ns = now_ns + _COUNT_EVERY_NS
+            self._count()
+
+    def _count(self) -> None:
         counters = self._context.counters
         for name, count in (*self._arbiter.counters.items(), *self._link.counters.items()):
             counters[name] = count
         counters["results_dropped"] = self._results.dropped
         counters["journal_overrun"] = self._journal.overrun
+
+
+def urgent_first(waiting: list[Incoming], policy: DecisionConfig) -> list[Incoming]:
+    """Return what came in one turn: emergencies, other sensor events, all else; each in its order."""
+
+    def rank(item: Incoming) -> int:
+        if not isinstance(item, SensorEvent):
+            return 2
+        return 0 if emergency(item, policy) else 1
+
+    return sorted(waiting, key=rank) if len(waiting) > 1 else waiting
 
 
 def make(context: Context, argument: str) -> ArbiterService:

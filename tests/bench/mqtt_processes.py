@@ -1,25 +1,24 @@
-"""Processes for bench_mqtt: a cell that decides (link, sensors, arbiter), and a bare echo. Run by it."""
+"""Processes for bench_mqtt: the arbiter service, and a bare echo. Run by it."""
 
+import os
 import socket
 import sys
 import threading
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import psutil
-from decide_line import setup_for
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from inspector.clock import SystemClock
-from inspector.config import BrokerConfig, SensorConfig
-from inspector.decide.arbiter import Arbiter
-from inspector.plc.link import PlcLink
-from inspector.sensors.intake import SensorIntake
-from inspector.topics import MqttTopics
-from inspector.types import JournalEntry, PartTrigger, SensorEvent, VerdictRecord
+from inspector.bus import Publisher, sweep
+from inspector.config import SensorConfig
+from inspector.config_load import load_site
+from inspector.services.arbiter import ArbiterService
+from inspector.services.loop import Context, Loop
+from inspector.topics import HEALTH, MqttTopics
+from inspector.types import Health, ServiceState
 
+SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
 TOPICS = MqttTopics("bench/site/area/line/cell")
 SENSORS = tuple(
     SensorConfig(id=f"s{n}", kind="level", unit="", min_value=0, max_value=1e9, expected=n == 0)
@@ -64,51 +63,53 @@ def echo(port: int) -> None:
     client.loop_stop()
 
 
-def cell(port: int, outbox: Path) -> None:
-    """Decide on what comes, as the arbiter service does; print memory each second, and counts at the end."""
-    stop = stopped()
-    clock, wake = SystemClock(), threading.Event()
-    arbiter = Arbiter(setup_for(("cam1",)))
-    sensors = SensorIntake(SENSORS, TOPICS)
-    link = PlcLink(BrokerConfig(port=port), TOPICS, outbox, clock, wake.set, sensors=sensors)
-    link.start()
-    process, seq, next_report_ns = psutil.Process(), 0, 0
+def cell(port: int, folder: Path) -> int:
+    """The arbiter service in its own loop, with a recorder that is said to be there, until SIGTERM.
 
-    def take(item: SensorEvent | PartTrigger | None) -> None:
-        nonlocal seq
-        seq += 1
-        event = item if isinstance(item, SensorEvent) else None
-        trigger = item if isinstance(item, PartTrigger) else None
-        entry = JournalEntry(seq=seq, epoch="bench", now_ns=clock.now_ns(), event=event, trigger=trigger)
-        for output in arbiter.step(entry):
-            if isinstance(output, VerdictRecord):
-                link.send_verdict(output.verdict, -1.0)
+    Prints counts at the end. Nothing but the arbiter runs: no camera, so that each part waits for its
+    deadline, and nobody who reads the journal, which is written all the same.
+    """
+    site = load_site(SITE)
+    line = site.site.model_copy(
+        update={
+            "base_topic": TOPICS.base,
+            "broker": site.site.broker.model_copy(update={"port": port}),
+            "recorder": site.site.recorder.model_copy(update={"directory": folder}),
+            "sensors": SENSORS,
+        }
+    )
+    domain = str(os.getpid())
+    loop = Loop("arbiter", domain, site.model_copy(update={"site": line}), 0)
+    kept: list[tuple[Context, Publisher[Health]]] = []
 
-    while not stop.is_set():
-        due_ns = arbiter.next_wakeup_ns
-        now_ns = clock.now_ns()
-        wake.wait(0.1 if due_ns is None else min(0.1, max(0.0, (due_ns - now_ns) / 1e9)))
-        wake.clear()
-        for item in link.poll():
-            if isinstance(item, SensorEvent | PartTrigger):
-                take(item)
-        due_ns = arbiter.next_wakeup_ns
-        if due_ns is not None and due_ns <= clock.now_ns():
-            take(None)
-        link.taken()
-        link.deliveries()
-        link.faults()
-        if clock.now_ns() >= next_report_ns:
-            next_report_ns = clock.now_ns() + 10**9
-            print(f"rss {process.memory_info().rss / 2**20:.1f}", flush=True)
-    dropped = sum(n for name, n in link.counters.items() if name.startswith("dropped_"))
-    used_s = process.cpu_times().user + process.cpu_times().system
-    print(f"accepted {sensors.accepted.total()}\ndropped {dropped}\ncpu {used_s:.1f} s", flush=True)
-    link.close()
+    def make(context: Context) -> ArbiterService:
+        service = ArbiterService(context)
+        health = context.bus.publisher(HEALTH)
+        kept.append((context, health))
+        health.send(
+            Health(
+                service="recorder",
+                pid=1,
+                state=ServiceState.READY,
+                detail="",
+                at_ns=context.clock.now_ns(),
+                counters={},
+            )
+        )
+        return service
+
+    status = loop.run(make)
+    sweep(domain)
+    counters = kept[0][0].counters
+    dropped = sum(n for name, n in counters.items() if name.startswith(("dropped_", "refused_")))
+    used = psutil.Process().cpu_times()
+    cpu_s = used.user + used.system
+    print(f"refused or dropped {dropped}; journal overrun {counters['journal_overrun']}; cpu {cpu_s:.1f} s")
+    return status
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "echo":
         echo(int(sys.argv[2]))
     else:
-        cell(int(sys.argv[2]), Path(sys.argv[3]))
+        sys.exit(cell(int(sys.argv[2]), Path(sys.argv[3])))

@@ -1,0 +1,35 @@
+"""How much one turn of the link takes on, whatever comes in."""
+
+import json
+import threading
+from pathlib import Path
+
+from plc_cell import CLOCK, SENSORS, TOPICS
+
+from inspector.config import BrokerConfig
+from inspector.plc.link import TURN, PlcLink
+from inspector.sensors.intake import SensorIntake
+from inspector.types import SensorEvent
+
+
+def test_a_turn_is_bounded_keeps_the_order_and_asks_for_the_next_one(tmp_path: Path) -> None:
+    woken = threading.Event()
+    nobody = BrokerConfig(port=1)
+    intake = SensorIntake(SENSORS, TOPICS)
+    link = PlcLink(nobody, TOPICS, tmp_path, CLOCK, woken.set, sensors=intake)
+    link.start()
+    readings = [("vib1", "vibration", "mm/s", seq) for seq in range(TURN)]
+    readings += [("estop", "emergency_stop", "", seq) for seq in range(TURN + 10)]
+    for sensor, kind, unit, seq in readings:
+        payload = json.dumps({"seq": seq, "kind": kind, "value": 1.0, "unit": unit})
+        link._inbox.put(TOPICS.sensor(sensor), payload.encode(), False, CLOCK.now_ns())
+    came: list[tuple[str, int]] = []
+    for expected in (TURN, TURN, 10):
+        woken.clear()
+        events = [event for event in link.poll() if isinstance(event, SensorEvent)]
+        assert len(events) == expected
+        came += [(event.sensor_id, event.seq) for event in events]
+        if expected == TURN:
+            assert woken.is_set()
+    link.close()
+    assert came == [(sensor, seq) for sensor, _, _, seq in readings]
