@@ -30,8 +30,8 @@ def list_images(folder: Path) -> list[Path]:
     return found
 
 
-def common_layout(paths: list[Path]) -> InputLayout:
-    """The size that most images have, and Mono8 when all are grey, RGB8 else.
+def common_layout(paths: list[Path], like: InputLayout | None = None) -> InputLayout:
+    """The size that most images have, and Mono8 when all are grey, RGB8 else; or `like`, where they fit it.
 
     Raises ConfigError for an image that cannot be taken, or whose shape is another than the others'.
     """
@@ -45,13 +45,18 @@ def common_layout(paths: list[Path]) -> InputLayout:
         first.setdefault(size, path)
         colour = colour or _is_colour(image)
     (width, height), _ = sizes.most_common(1)[0]
+    if like is not None:
+        width, height = like.width_px, like.height_px
     for (other_width, other_height), path in first.items():
         stretch = (other_width * height) / (other_height * width)
         if not 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH:
             raise ConfigError(
-                f"{path}: {other_width} x {other_height} pixels, most are {width} x {height}; "
-                "give images of one camera and one region"
+                f"{path}: {other_width} x {other_height} pixels, "
+                f"{'most are' if like is None else 'the model has'} {width} x {height}; give images of one "
+                "camera and one region"
             )
+    if like is not None:
+        return like
     pixel_format: Literal["Mono8", "RGB8"] = "RGB8" if colour else "Mono8"
     return InputLayout(width_px=width, height_px=height, pixel_format=pixel_format)
 

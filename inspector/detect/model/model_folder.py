@@ -1,9 +1,11 @@
 """Writes a model folder whole or not at all, in place of an older one."""
 
+import ctypes
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -12,17 +14,25 @@ from inspector.errors import StoreError
 
 ONNX_NAME = "model.onnx"
 ENGINES_FOLDER: Final = "engines"  # built of the graph, each for one GPU
+MEMORY_NAME: Final = "taught.npz"  # what `inspector teach --add` needs of what was taught before
+
+_AT_FDCWD: Final = -100  # fcntl.h
+_RENAME_EXCHANGE: Final = 2  # linux/fs.h
+
+Writers = Mapping[str, Callable[[BinaryIO], None]]
+"""File names, and what writes each."""
 
 
-def write_model(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
-    """Write both files beside `folder`, then swap folders: a reader sees the old or the new, never half of
-    one. Between the swap's two renames there is no folder at all; a reader then tries again.
+def write_model(folder: Path, model: bytes, manifest: Manifest, *, also: Writers | None = None) -> Manifest:
+    """Write both files, and those of `also`, beside `folder`, then exchange the folders: a reader, and who
+    comes after a power cut, sees the old or the new, never half of one. On file systems that cannot exchange
+    there is no folder at all between two renames; a reader then tries again.
 
     What a person put beside an older model stays, and so do engines built of the very same graph. Returns
     the manifest with the file's hash. Raises StoreError when the disk refuses.
     """
     try:
-        return _write(folder, model, manifest)
+        return _write(folder, model, manifest, also or {})
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
@@ -42,7 +52,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
+def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Manifest:
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
@@ -52,12 +62,18 @@ def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
         named = OnnxFile(file=ONNX_NAME, sha256=file_sha256(new / ONNX_NAME))
         manifest = msgspec.structs.replace(manifest, onnx=named)
         _write_through(new / MANIFEST_NAME, dump_manifest(manifest).encode())
+        for name, write in also.items():
+            with (new / name).open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
         if folder.is_dir():
             _keep_notes(folder, new, named.sha256)
         _sync_folder(new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+        if not (folder.is_dir() and _exchange(new, folder)):
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
         _sync_folder(folder.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -69,9 +85,20 @@ def _write(folder: Path, model: bytes, manifest: Manifest) -> Manifest:
     return manifest
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders at once (renameat2(2), Linux); False where the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    here = ctypes.c_int(_AT_FDCWD)
+    return bool(
+        rename(here, os.fsencode(one), here, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE)) == 0
+    )
+
+
 def _keep_notes(old: Path, new: Path, sha256: str) -> None:
     """Copy what a person put beside the model; it outlives a new one. Engines are of one graph only."""
-    left = {ONNX_NAME, MANIFEST_NAME}
+    left = {ONNX_NAME, MANIFEST_NAME, MEMORY_NAME}
     engines = old / ENGINES_FOLDER
     if engines.is_dir() and not ((old / ONNX_NAME).is_file() and file_sha256(old / ONNX_NAME) == sha256):
         left.add(ENGINES_FOLDER)

@@ -25,18 +25,17 @@ def add_detail_features(graph: GraphBuilder, levels: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
-    """`mean` (C, rows, columns); `whitening` (C, C), applied as whitening @ x, over sqrt(C)."""
+class DetailSums:
+    """All that is kept of good images: how many, each cell's sum (rows, columns, C), and the sum of the
+    products of all cells (C, C). Sums of more images add up to those of all of them."""
 
-    mean: npt.NDArray[np.float16]
-    whitening: F32
+    count: int
+    total: npt.NDArray[np.float64]
+    products: npt.NDArray[np.float64]
 
     @staticmethod
-    def fit(images: Iterable[F32]) -> "Detail":
-        """Fit to features (rows, columns, C) of good images, at least two, one after the other.
-
-        Only sums are kept: each cell's, and of the products of all.
-        """
+    def of(images: Iterable[F32]) -> "DetailSums":
+        """Sums over features (rows, columns, C) of at least one image, one after the other."""
         count, products = 0, None
         total: npt.NDArray[np.float64] | None = None
         for features in images:
@@ -46,7 +45,15 @@ class Detail:
             count += 1
         assert total is not None
         assert products is not None
-        mean = total / count
+        return DetailSums(count, total, products)
+
+    def __add__(self, other: "DetailSums") -> "DetailSums":
+        return DetailSums(self.count + other.count, self.total + other.total, self.products + other.products)
+
+    def fit(self) -> "Detail":
+        """The same as `Detail.fit` of all the images, at least two."""
+        count, products = self.count, self.products
+        mean = self.total / count
         cells = mean.reshape(-1, mean.shape[-1])
         depth = cells.shape[1]
         variance = np.diag(products) / (count * len(cells)) - cells.mean(axis=0) ** 2
@@ -55,6 +62,19 @@ class Detail:
         within = within * scale[:, None] * scale + _RIDGE * np.eye(depth)
         whitening = np.linalg.cholesky(np.linalg.inv(within)).T * scale / np.sqrt(depth)
         return Detail(mean.transpose(2, 0, 1).astype(np.float16), whitening.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """`mean` (C, rows, columns); `whitening` (C, C), applied as whitening @ x, over sqrt(C)."""
+
+    mean: npt.NDArray[np.float16]
+    whitening: F32
+
+    @staticmethod
+    def fit(images: Iterable[F32]) -> "Detail":
+        """Fit to features (rows, columns, C) of good images, at least two, one after the other."""
+        return DetailSums.of(images).fit()
 
     def maps(self, features: F32) -> F32:
         """Whitened distance of each cell (rows, columns, C) from its mean; 1 is a usual length."""

@@ -90,6 +90,15 @@ def extract(
     projection: Projection | None = None,
 ) -> Iterator[F32]:
     """Features of each image, (rows, columns, C or D), one after the other."""
+    model, output = feature_graph(trunk, projection)
+    compiled = compile_bytes(model, threads)
+    for image in images:
+        value = compiled({IMAGE: image[None]})[output]
+        yield np.ascontiguousarray(value[0].transpose(1, 2, 0))
+
+
+def feature_graph(trunk: Trunk, projection: Projection | None) -> tuple[bytes, str]:
+    """The serialised graph from the raw image to its features, and its output's name."""
     graph = GraphBuilder()
     output = trunk.add_to(graph)
     channels = 64
@@ -97,10 +106,7 @@ def extract(
         output = graph.add("Identity", projection.add_to(graph, output), name=PROJECTED)
         channels = projection.matrix.shape[0]
     model = finish(graph, trunk.layout, {output: (1, channels, trunk.rows, trunk.columns)}, "features")
-    compiled = compile_bytes(model.SerializeToString(), threads)
-    for image in images:
-        value = compiled({IMAGE: image[None]})[output]
-        yield np.ascontiguousarray(value[0].transpose(1, 2, 0))
+    return bytes(model.SerializeToString()), output
 
 
 def extract_detail(trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], *, threads: int) -> Iterator[F32]:

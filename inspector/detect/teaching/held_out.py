@@ -26,6 +26,22 @@ _CHECKING: Final = "Checking on held-out parts"
 
 
 @dataclass(frozen=True, slots=True)
+class Judges:
+    """The discriminators of the first `known` good images: `final` learned from all of them, `early` from
+    those from `half` on, `late` from those before it, so that each judges images that it has not seen."""
+
+    known: int
+    half: int
+    early: Discriminator
+    late: Discriminator
+    final: Discriminator
+
+    def of(self, image: int) -> Discriminator:
+        """The one that has not learned from good image `image`."""
+        return self.early if image < self.half else self.late if image < self.known else self.final
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """A scorer fitted to all good parts, and held-out scores of images: good, (N,), defective, and with
     made-up defects."""
@@ -34,6 +50,7 @@ class Fitted:
     good_scores: Floats
     defect_scores: Floats
     synthetic_scores: Floats
+    judges: Judges | None = None
 
 
 def fit_and_check(
@@ -59,6 +76,31 @@ def fit_and_check(
         defect_scores.append(score_images(scorer, defect, blur))
     progress(_CHECKING, len(parts), len(parts))
     return Fitted(_fit(method, good), good_scores, np.mean(defect_scores, axis=0), made_scores)
+
+
+def fit_again(
+    good: F32, defect: F32, synthetic: Synthetic, judges: Judges, *, blur: F32, progress: Progress
+) -> Fitted:
+    """Fit the Gaussian to more good images, with the discriminators as they are.
+
+    `synthetic` are those made from good images that `judges` do not know.
+    """
+    parts = _folds(len(good))
+    good_scores, made_scores = np.zeros(len(good)), np.zeros(len(synthetic.features))
+    defect_scores = []
+    for done, part in enumerate(parts):
+        progress(_CHECKING, done, len(parts))
+        gaussian = GaussianScorer.fit(np.delete(good, part, axis=0))
+        for image in part:
+            scorer = DiscriminatingScorer(gaussian, judges.of(int(image)))
+            good_scores[image] = score_images(scorer, good[image][None], blur)[0]
+        scorer = DiscriminatingScorer(gaussian, judges.final)
+        made = synthetic.made_from(part)
+        made_scores[made] = score_images(scorer, synthetic.features[made], blur)
+        defect_scores.append(score_images(scorer, defect, blur))
+    progress(_CHECKING, len(parts), len(parts))
+    scorer = DiscriminatingScorer(GaussianScorer.fit(good), judges.final)
+    return Fitted(scorer, good_scores, np.mean(defect_scores, axis=0), made_scores, judges)
 
 
 def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
@@ -93,6 +135,7 @@ def _with_discriminator(
     good_scores, made_scores = np.zeros(len(good)), np.zeros(len(synthetic.features))
     defect_scores = []
     middle = len(parts) // 2
+    halves: list[Discriminator] = []
     first, second = slice(None, middle), slice(middle, None)
     for what, learned_folds, held_folds in (
         ("Learning defects, 1 of 3", second, first),
@@ -104,6 +147,7 @@ def _with_discriminator(
             good_residuals[learned], made_residuals[made], synthetic.change[made],
             partial(progress, what),
         )  # fmt: skip
+        halves.append(judge)
         good_scores[held] = _residual_scores(good_residuals[held], judge, blur)
         made = synthetic.made_from(held)
         made_scores[made] = _residual_scores(made_residuals[made], judge, blur)
@@ -114,7 +158,8 @@ def _with_discriminator(
         partial(progress, "Learning defects, 3 of 3"),
     )  # fmt: skip
     scorer = DiscriminatingScorer(GaussianScorer.fit(good), final)
-    return Fitted(scorer, good_scores, np.mean(defect_scores, axis=0), made_scores)
+    judges = Judges(len(good), int(parts[middle][0]), halves[0], halves[1], final)
+    return Fitted(scorer, good_scores, np.mean(defect_scores, axis=0), made_scores, judges)
 
 
 def _residual_scores(residuals: F32, judge: Discriminator, blur: F32) -> Floats:

@@ -36,6 +36,9 @@ class Synthetic:
         """Indices of the images made from any of the given good ones."""
         return np.flatnonzero(np.isin(self.origin, good))
 
+    def take(self, chosen: npt.NDArray[np.int64]) -> "Synthetic":
+        return Synthetic(self.features[chosen], self.origin[chosen], self.change[chosen])
+
 
 def spoil(image: Image, rng: np.random.Generator) -> tuple[Image, F32]:
     """Paste a few defects into a uint8 image (height, width, channels).
@@ -67,10 +70,12 @@ def cell_change(change: F32, rows: int, columns: int) -> F32:
 
 
 def spoil_all(
-    images: Sequence[Image] | Iterator[Image], copies: int, grid: tuple[int, int]
+    images: Sequence[Image] | Iterator[Image], copies: int, grid: tuple[int, int], *, first: int = 0
 ) -> Iterator[tuple[Image, F32]]:
-    """`copies` synthetic images of each, with the change of each cell of `grid` (rows, columns)."""
-    for number, image in enumerate(images):
+    """`copies` synthetic images of each, with the change of each cell of `grid` (rows, columns).
+
+    An image's number, counted from `first`, is what its defects are drawn from."""
+    for number, image in enumerate(images, first):
         for copy in range(copies):
             spoiled, change = spoil(image, np.random.default_rng((number, copy)))
             yield spoiled, cell_change(change, *grid)

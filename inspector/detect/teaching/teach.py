@@ -1,23 +1,24 @@
 """Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from inspector.detect.evaluating.evaluate import auroc, error_rates
-from inspector.detect.images import common_layout, list_images, read_image
+from inspector.detect.images import common_layout, list_images
 from inspector.detect.model.manifest import (
+    UNCALIBRATED,
     Calibration,
     HowMade,
     Manifest,
     OnnxFile,
     file_sha256,
 )
-from inspector.detect.model.model_folder import ONNX_NAME, write_model
+from inspector.detect.model.model_folder import MEMORY_NAME, ONNX_NAME, write_model
 from inspector.detect.model.network_size import choose_size
 from inspector.detect.risk.calibration import (
     Floats,
@@ -26,8 +27,8 @@ from inspector.detect.risk.calibration import (
     probability,
 )
 from inspector.detect.teaching.detail import PER_CELL, Detail, add_detail_features
-from inspector.detect.teaching.features import Projection, Trunk, extract, extract_detail
-from inspector.detect.teaching.gaussian import GaussianScorer
+from inspector.detect.teaching.features import Projection, Trunk
+from inspector.detect.teaching.gather import Gather, first_of_each, rounded
 from inspector.detect.teaching.graph import (
     F32,
     SCORE,
@@ -37,8 +38,16 @@ from inspector.detect.teaching.graph import (
     grid_features,
     image_score,
 )
-from inspector.detect.teaching.held_out import Method, Progress, Scorer, blur_kernel, fit_and_check
-from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
+from inspector.detect.teaching.held_out import (
+    Fitted,
+    Method,
+    Progress,
+    Scorer,
+    blur_kernel,
+    fit_again,
+    fit_and_check,
+)
+from inspector.detect.teaching.memory import MOST_BYTES, About, Memory, features_sha256
 from inspector.errors import ConfigError
 
 FEWEST_IMAGES: Final = 5
@@ -72,12 +81,17 @@ class TeachOptions:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What teach-in made: the folder, its manifest, and the held-out scores behind it."""
+    """What teach-in made: the folder, its manifest, and the held-out scores behind it.
+
+    `left_out` images were there already. `can_add` is false where what it takes is too large to keep.
+    """
 
     folder: Path
     manifest: Manifest
     good_scores: Floats
     defect_scores: Floats
+    left_out: int = 0
+    can_add: bool = True
 
 
 def teach(
@@ -93,65 +107,127 @@ def teach(
 
     Images with made-up defects (synthetic.py) help to set the limit, and with many good images
     teach a discriminator which residuals matter. The calibration rests on held-out scores
-    (held_out.fit_and_check). Raises ConfigError for images or options that will not do.
+    (held_out.fit_and_check). An image that is there twice counts once. Raises ConfigError for images or
+    options that will not do.
     """
     good = list_images(good_dir)
-    if not FEWEST_IMAGES <= len(good) <= MOST_IMAGES:
-        raise ConfigError(f"{good_dir}: {len(good)} images; teach-in takes {FEWEST_IMAGES} to {MOST_IMAGES}")
+    check_count(len(good), good_dir)
     defects = list_images(defect_dir) if defect_dir else []
     layout = common_layout(good)
     width, height = options.size or choose_size(layout.width_px, layout.height_px)
     trunk = Trunk(layout, width, height, backbone_path)
+    gather = Gather(trunk, options.threads, progress)
 
     basis_paths = good
     if len(good) > _BASIS_IMAGES:
         basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
-
-    def read(paths: Sequence[Path], what: str, projection: Projection | None = None) -> F32:
-        return _features(
-            trunk, paths, projection=projection, threads=options.threads,
-            progress=progress, what=what,
-        )  # fmt: skip
-
-    basis = read(basis_paths, "Learning features")
+    basis, hashes = gather.features(basis_paths, "Learning features")
     projection = Projection.fit(basis, DEPTH)
     if basis_paths is good:
         good_features = projection.apply(basis)
     else:
-        good_features = read(good, "Reading good parts", projection)
-    defect_features = read(defects, "Reading defects", projection) if defects else good_features[:0]
+        good_features, hashes = gather.features(good, "Reading good parts", projection)
+    del basis
+    kept = first_of_each(hashes)
+    left_out = len(good) - len(kept)
+    good = [good[index] for index in kept]
+    check_count(len(good), good_dir, "different ")
+    defect_features, defect_hashes = good_features[:0], tuple[str, ...]()
+    if defects:
+        defect_features, defect_hashes = gather.features(defects, "Reading defects", projection)
 
     discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
-    copies = max(1, round(_SYNTHETIC_TO_CHECK / len(good)))
-    copies = max(_FEWEST_COPIES, _SYNTHETIC // len(good)) if discriminate else copies
-    synthetic = _synthetic(trunk, good, projection, copies=copies, threads=options.threads, progress=progress)
-    blur = blur_kernel(_DISCRIMINATOR_BLUR if discriminate else BLUR_SIGMA[options.method])
-    fitted = fit_and_check(
-        options.method, good_features, defect_features, synthetic,
-        discriminate=discriminate, blur=blur, progress=progress,
+    detailed = options.method == "gaussian" and not discriminate  # the others' scores have another scale
+    copies = made_up_copies(len(good), discriminate=discriminate)
+    memory = Memory(
+        about=About(
+            features_sha256=features_sha256(trunk), layout=layout, network_width=width, network_height=height,
+            method=options.method, false_reject_rate=options.false_reject_rate,
+            defect_share=options.defect_share, calibration=UNCALIBRATED,
+        ),
+        projection=projection,
+        good=good_features[kept].astype(np.float16),
+        good_hashes=tuple(hashes[index] for index in kept),
+        defect=defect_features.astype(np.float16),
+        defect_hashes=defect_hashes,
+        synthetic=rounded(gather.synthetic(good, projection, copies=copies)),
+        detail=gather.detail(good) if detailed else None,
     )  # fmt: skip
-    good_scores, defect_scores = fitted.good_scores, fitted.defect_scores
-    if defects:
-        calibration = fit_with_defects(good_scores, defect_scores, options.defect_share)
+    learned = learn(memory, discriminate=discriminate, progress=progress)
+    manifest = _manifest(trunk, options, learned)
+    return write(models_dir / options.name, manifest, learned, trunk, progress=progress, left_out=left_out)
+
+
+def check_count(images: int, folder: Path, which: str = "") -> None:
+    """Raise ConfigError for too few or too many good images."""
+    if not FEWEST_IMAGES <= images <= MOST_IMAGES:
+        raise ConfigError(
+            f"{folder}: {images} {which}images; teach-in takes {FEWEST_IMAGES} to {MOST_IMAGES}"
+        )
+
+
+def made_up_copies(good: int, *, discriminate: bool) -> int:
+    """How many images with made-up defects are made from each good one."""
+    if discriminate:
+        return max(_FEWEST_COPIES, _SYNTHETIC // good)
+    return max(1, round(_SYNTHETIC_TO_CHECK / good))
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A scorer with its calibration, and the memory that they came from."""
+
+    memory: Memory
+    fitted: Fitted
+    blur: F32
+    calibration: Calibration
+    metrics: dict[str, float]
+
+
+def learn(memory: Memory, *, discriminate: bool, progress: Progress) -> Learned:
+    """Fit to all that `memory` holds. With `discriminate` a discriminator is learned, unless it has one."""
+    about = memory.about
+    good, defect = memory.good.astype(np.float32), memory.defect.astype(np.float32)
+    blur = blur_kernel(_DISCRIMINATOR_BLUR if discriminate or memory.judges else BLUR_SIGMA[about.method])
+    if memory.judges is not None:
+        fitted = fit_again(good, defect, memory.synthetic, memory.judges, blur=blur, progress=progress)
     else:
-        calibration = fit_good_only(good_scores, options.false_reject_rate, fitted.synthetic_scores)
-    detail = None
-    if isinstance(fitted.scorer, GaussianScorer):  # the others' scores are on another scale
-        detail = _detail(trunk, good, threads=options.threads, progress=progress)
+        fitted = fit_and_check(
+            about.method, good, defect, memory.synthetic,
+            discriminate=discriminate, blur=blur, progress=progress,
+        )  # fmt: skip
+    made_up = fitted.synthetic_scores
+    if memory.made_up_scores is not None:
+        made_up = np.concatenate([memory.made_up_scores, made_up])
+    if len(defect):
+        calibration = fit_with_defects(fitted.good_scores, fitted.defect_scores, about.defect_share)
+    else:
+        calibration = fit_good_only(fitted.good_scores, about.false_reject_rate, made_up)
+    about = msgspec.structs.replace(about, calibration=calibration)
+    memory = replace(memory, about=about)
+    if fitted.judges is not None:  # what they have learned from is not needed again
+        about = msgspec.structs.replace(about, known=fitted.judges.known, half=fitted.judges.half)
+        memory = replace(
+            memory, about=about, judges=fitted.judges, made_up_scores=made_up,
+            synthetic=memory.synthetic.take(np.zeros(0, dtype=np.int64)),
+        )  # fmt: skip
+    metrics = _metrics(fitted.good_scores, fitted.defect_scores, calibration)
+    return Learned(memory, fitted, blur, calibration, metrics)
+
+
+def write(
+    folder: Path, manifest: Manifest, learned: Learned, trunk: Trunk, *, progress: Progress, left_out: int
+) -> Taught:
+    """Write the model folder, with its memory where that is not too large."""
     progress("Writing the model", 0, 1)
-    manifest = _manifest(
-        trunk,
-        options,
-        calibration=calibration,
-        metrics=_metrics(good_scores, defect_scores, calibration),
-        good=len(good),
-        defects=len(defects),
-    )
-    folder = models_dir / options.name
-    model = build_model(trunk, projection, fitted.scorer, blur, detail)
-    manifest = write_model(folder, model, manifest)
+    memory, fitted = learned.memory, learned.fitted
+    detail = None if memory.detail is None else memory.detail.fit()
+    model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, detail)
+    can_add = memory.size_bytes <= MOST_BYTES
+    also = {MEMORY_NAME: lambda file: memory.save(file, model)} if can_add else {}
+    manifest = write_model(folder, model, manifest, also=also)
     progress("Writing the model", 1, 1)
-    return Taught(folder, manifest, good_scores, defect_scores)
+    return Taught(folder, manifest, fitted.good_scores, fitted.defect_scores, left_out, can_add)
 
 
 def build_model(
@@ -175,54 +251,6 @@ def build_model(
     return bytes(model.SerializeToString())
 
 
-def _detail(trunk: Trunk, paths: Sequence[Path], *, threads: int, progress: Progress) -> Detail:
-    def images() -> Iterator[Image]:
-        for done, path in enumerate(paths):
-            progress("Learning detail", done, len(paths))
-            yield read_image(path, trunk.layout)
-        progress("Learning detail", len(paths), len(paths))
-
-    return Detail.fit(extract_detail(trunk, images(), threads=threads))
-
-
-def _features(
-    trunk: Trunk,
-    paths: Sequence[Path],
-    *,
-    projection: Projection | None,
-    threads: int,
-    progress: Progress,
-    what: str,
-) -> F32:
-    def images() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-        for done, path in enumerate(paths):
-            progress(what, done, len(paths))
-            yield read_image(path, trunk.layout)
-        progress(what, len(paths), len(paths))
-
-    return np.stack(list(extract(trunk, images(), threads=threads, projection=projection)))
-
-
-def _synthetic(
-    trunk: Trunk, paths: Sequence[Path], projection: Projection, *,
-    copies: int, threads: int, progress: Progress,
-) -> Synthetic:  # fmt: skip
-    total = copies * len(paths)
-    changes: list[F32] = []
-
-    def images() -> Iterator[Image]:
-        what = "Making up defects"
-        good = (read_image(path, trunk.layout) for path in paths)
-        for image, change in spoil_all(good, copies, (trunk.rows, trunk.columns)):
-            progress(what, len(changes), total)
-            changes.append(change)
-            yield image
-        progress(what, total, total)
-
-    features = np.stack(list(extract(trunk, images(), threads=threads, projection=projection)))
-    return Synthetic(features, np.arange(len(paths)).repeat(copies), np.stack(changes))
-
-
 def _metrics(good: Floats, defect: Floats, calibration: Calibration) -> dict[str, float]:
     good_p = probability(good, calibration)
     metrics = {
@@ -237,15 +265,8 @@ def _metrics(good: Floats, defect: Floats, calibration: Calibration) -> dict[str
     return {key: round(value, 6) for key, value in metrics.items()}
 
 
-def _manifest(
-    trunk: Trunk,
-    options: TeachOptions,
-    *,
-    calibration: Calibration,
-    metrics: dict[str, float],
-    good: int,
-    defects: int,
-) -> Manifest:
+def _manifest(trunk: Trunk, options: TeachOptions, learned: Learned) -> Manifest:
+    memory = learned.memory
     return Manifest(
         format=1,
         name=options.name,
@@ -255,15 +276,15 @@ def _manifest(
         labels=("anomaly",),
         decode="anomaly_map",
         thresholds={"defect": 0.5, "box": 0.5},
-        calibration=calibration,
-        metrics=metrics,
+        calibration=learned.calibration,
+        metrics=learned.metrics,
         how_made=HowMade(
             command=options.command,
             made_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             method=options.method,
             backbone=f"efficientnet_lite0 sha256 {file_sha256(trunk.backbone_path)[:16]}",
-            good_images=good,
-            defect_images=defects,
+            good_images=len(memory.good),
+            defect_images=len(memory.defect),
             network_width_px=trunk.network_width,
             network_height_px=trunk.network_height,
         ),

@@ -1,0 +1,116 @@
+"""More good parts for a model that was taught before: in seconds, without its first images."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from inspector.detect.images import common_layout, list_images
+from inspector.detect.model.manifest import load_manifest
+from inspector.detect.teaching.features import Trunk
+from inspector.detect.teaching.gather import Gather, first_of_each, rounded
+from inspector.detect.teaching.held_out import Progress
+from inspector.detect.teaching.memory import Memory, features_sha256, load_memory
+from inspector.detect.teaching.synthetic import Synthetic
+from inspector.detect.teaching.teach import MOST_IMAGES, Taught, learn, made_up_copies, write
+from inspector.errors import ConfigError, ModelError
+
+
+def add_good(
+    folder: Path,
+    good_dir: Path,
+    defect_dir: Path | None,
+    backbone_path: Path,
+    *,
+    threads: int = 2,
+    command: str = "",
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Taught:
+    """Add good parts, and defects where given, to the model in `folder`, and write it atomically.
+
+    The scorer, its limit and the drift reference come out as if all images had been taught at once, but for
+    two things that stay as first taught: the projection of the features, and a discriminator. Images that
+    the model knows count once. Raises ConfigError when there is nothing new or too much, ModelError for a
+    model that nothing can be added to.
+    """
+    manifest = load_manifest(folder)
+    memory = load_memory(folder, manifest.onnx.sha256)
+    about = memory.about
+    trunk = Trunk(about.layout, about.network_width, about.network_height, backbone_path)
+    if features_sha256(trunk) != about.features_sha256:
+        raise ModelError(
+            f"{folder}: was taught by another version, with other features; teach from all images at once"
+        )
+    gather = Gather(trunk, threads, progress)
+    good = list_images(good_dir)
+    common_layout(good, about.layout)
+    features, hashes = gather.features(good, "Reading good parts", memory.projection)
+    new = first_of_each(hashes, memory.good_hashes)
+    left_out = len(good) - len(new)
+    good = [good[index] for index in new]
+    if len(memory.good) + len(good) > MOST_IMAGES:
+        raise ConfigError(
+            f"{good_dir}: {len(good)} new images and the {len(memory.good)} of the model are more than "
+            f"{MOST_IMAGES}; choose some, and teach from these at once"
+        )
+    if good:
+        memory = replace(
+            memory,
+            good=np.concatenate([memory.good, features[new].astype(np.float16)]),
+            good_hashes=(*memory.good_hashes, *(hashes[index] for index in new)),
+            synthetic=_more_synthetic(memory, gather, good),
+            detail=None if memory.detail is None else memory.detail + gather.detail(good),
+        )
+    defects = 0
+    if defect_dir is not None:
+        memory, defects = _with_defects(memory, gather, list_images(defect_dir))
+    if not good and not defects:
+        raise ConfigError(
+            f"{good_dir}: {left_out} images, which the model knows already; nothing was changed"
+        )
+    learned = learn(memory, discriminate=False, progress=progress)
+    made = manifest.how_made
+    manifest = msgspec.structs.replace(
+        manifest,
+        calibration=learned.calibration,
+        metrics=learned.metrics,
+        how_made=msgspec.structs.replace(
+            made,
+            command="; ".join(part for part in (made.command, command) if part),
+            made_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            good_images=len(memory.good),
+            defect_images=len(memory.defect),
+        ),
+    )
+    return write(folder, manifest, learned, trunk, progress=progress, left_out=left_out)
+
+
+def _more_synthetic(memory: Memory, gather: Gather, good: list[Path]) -> Synthetic:
+    """As many of each image as there would be had all been taught at once."""
+    total = len(memory.good) + len(good)
+    discriminate = memory.judges is not None
+    copies = made_up_copies(total, discriminate=discriminate)
+    more = rounded(gather.synthetic(good, memory.projection, copies=copies, first=len(memory.good)))
+    if discriminate:
+        return more
+    old = memory.synthetic
+    number = np.arange(len(old.origin)) - np.searchsorted(old.origin, old.origin)  # among those of its image
+    old = old.take(np.flatnonzero(number < copies))
+    return Synthetic(
+        np.concatenate([old.features, more.features]),
+        np.concatenate([old.origin, more.origin]),
+        np.concatenate([old.change, more.change]),
+    )
+
+
+def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Memory, int]:
+    features, hashes = gather.features(paths, "Reading defects", memory.projection)
+    new = first_of_each(hashes, memory.defect_hashes)
+    memory = replace(
+        memory,
+        defect=np.concatenate([memory.defect, features[new].astype(np.float16)]),
+        defect_hashes=(*memory.defect_hashes, *(hashes[index] for index in new)),
+    )
+    return memory, len(new)
