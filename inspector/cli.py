@@ -20,6 +20,7 @@ from inspector.explain.commands import app as models_app
 from inspector.explain.eval_commands import app as explain_app
 from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
 from inspector.services.calibrate import CALIBRATE_FUSION_EPILOG, calibrate_fusion
+from inspector.services.calibrate_opinion import CALIBRATE_OPINION_EPILOG, calibrate_opinion
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
@@ -55,6 +56,7 @@ camera_app.command("record", epilog="Example: inspector camera record camera_con
 calibrate_app = typer.Typer(no_args_is_help=True, help="Set a risk, and what each modality counts.")
 calibrate_app.command("model", epilog=CALIBRATE_MODEL_EPILOG)(calibrate_model)
 calibrate_app.command("fusion", epilog=CALIBRATE_FUSION_EPILOG)(calibrate_fusion)
+calibrate_app.command("opinion", epilog=CALIBRATE_OPINION_EPILOG)(calibrate_opinion)
 app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(camera_app, name="camera")
 app.add_typer(session_app, name="session")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from inspector.errors import DataError
 from inspector.explain.opinion import OpinionFit, log_odds_of
+from inspector.explain.terms import Language
 
 FOLDS = 5
 LEAST_OF_EACH = 10
@@ -24,15 +25,47 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LabelledOpinion:
-    """`raw` is the model's probability, `fused` that of the other modalities together."""
+    """`raw` is the model's probability, `fused` that of the other modalities together.
+
+    `share` is what the pool gives an opinion beside them, before the weight that is found here.
+    """
 
     raw: float
     fused: float
     defective: bool
+    share: float = 1.0
 
 
-def calibrate(parts: Sequence[LabelledOpinion], model_sha256: str) -> OpinionFit:
-    """Return the calibration and the weight that the opinions earn; weight 0 if none.
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What opinions are worth on parts that the fit had not seen. Losses in nats a part.
+
+    `gain_error` is the standard error of the mean gain. `right_*` are shares of the parts on whose
+    right side of 0.5 the pool ends, without opinions and with them.
+    """
+
+    slope: float
+    offset: float
+    weight: float
+    parts: int
+    gain: float
+    gain_error: float
+    loss_without: float
+    loss_with: float
+    right_without: float
+    right_with: float
+
+
+def calibrate(parts: Sequence[LabelledOpinion], model_sha256: str, language: Language = "en") -> OpinionFit:
+    """Return the calibration and the weight that the opinions earn; weight 0 if none. Raises as `earned`."""
+    found = earned(parts)
+    return OpinionFit(
+        model_sha256, found.slope, found.offset, found.weight, found.gain, found.parts, language
+    )
+
+
+def earned(parts: Sequence[LabelledOpinion]) -> Earned:
+    """Return what the opinions earn, and by how much.
 
     Raises DataError with fewer than LEAST_OF_EACH good or defective parts.
     """
@@ -42,27 +75,38 @@ def calibrate(parts: Sequence[LabelledOpinion], model_sha256: str) -> OpinionFit
             f"second opinions need {LEAST_OF_EACH} good and {LEAST_OF_EACH} defective parts to be judged by"
         )
     x = np.array([log_odds_of(part.raw) for part in parts])
+    share = np.array([part.share for part in parts])
     others = np.array([log_odds_of(part.fused) for part in parts])
     fold = np.zeros(len(y), dtype=np.int64)
     for label in (0.0, 1.0):  # each fold has both kinds, whatever the order of the parts
         here = np.flatnonzero(y == label)
         fold[here] = np.arange(len(here)) % FOLDS
-    gains = np.zeros(len(y))
+    pooled = np.zeros(len(y))
     for held in range(FOLDS):
         train, test = fold != held, fold == held
-        slope, offset, weight = _fit(x[train], others[train], y[train])
-        with_it = others[test] + weight * (slope * x[test] + offset)
-        gains[test] = _losses(others[test], y[test]) - _losses(with_it, y[test])
-    gain = float(gains.mean())
-    error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
-    slope, offset, weight = _fit(x, others, y)
-    earned = weight if gain > 0.0 and gain > _BEYOND_CHANCE * error else 0.0
-    return OpinionFit(model_sha256, slope, offset, earned, gain, len(y))
+        slope, offset, weight = _fit(x[train], share[train], others[train], y[train])
+        pooled[test] = others[test] + share[test] * weight * (slope * x[test] + offset)
+    before, after = _losses(others, y), _losses(pooled, y)
+    gain = float((before - after).mean())
+    error = float((before - after).std(ddof=1)) / math.sqrt(len(y))
+    slope, offset, weight = _fit(x, share, others, y)
+    return Earned(
+        slope=slope,
+        offset=offset,
+        weight=weight if gain > 0.0 and gain > _BEYOND_CHANCE * error else 0.0,
+        parts=len(y),
+        gain=gain,
+        gain_error=error,
+        loss_without=float(before.mean()),
+        loss_with=float(after.mean()),
+        right_without=float(((others > 0.0) == (y > 0.5)).mean()),
+        right_with=float(((pooled > 0.0) == (y > 0.5)).mean()),
+    )
 
 
-def _fit(x: Floats, others: Floats, y: Floats) -> tuple[float, float, float]:
+def _fit(x: Floats, share: Floats, others: Floats, y: Floats) -> tuple[float, float, float]:
     slope, offset = _platt(x, y)
-    said = slope * x + offset
+    said = share * (slope * x + offset)
     losses = [float(_losses(others + weight * said, y).mean()) for weight in _GRID]
     return slope, offset, float(_GRID[int(np.argmin(losses))])
 

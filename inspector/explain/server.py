@@ -49,6 +49,11 @@ class _Job:
     reached: bool = False  # the server is there and at work, whatever it says of this request
 
 
+def server_sha256(config: LlmServerConfig) -> str:
+    """Return what stands for the hash of weights that nobody here sees."""
+    return hashlib.sha256(f"{config.url} {config.model}".encode()).hexdigest()
+
+
 class ServerEngine:
     """See `Engine`. Callable from any thread, `max_concurrent` calls at a time; more wait their turn.
 
@@ -77,7 +82,7 @@ class ServerEngine:
     @property
     def model_sha256(self) -> str:
         """The hash of address and model name: the weights are the server's."""
-        return hashlib.sha256(f"{self._config.url} {self._config.model}".encode()).hexdigest()
+        return server_sha256(self._config)
 
     @property
     def usage(self) -> Usage:

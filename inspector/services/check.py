@@ -10,8 +10,7 @@ from inspector.config import Site
 from inspector.config_load import model_folder
 from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError, DeviceError, ModelError
-from inspector.explain.start import TEMPLATE_ONLY
-from inspector.explain.weights import resolve
+from inspector.explain.site_check import check_explainer
 from inspector.plc.check import check_broker
 from inspector.sensors.curve_file import load_scorers
 from inspector.services.setup import arbiter_setup
@@ -45,7 +44,8 @@ def check_site(site: Site) -> Iterator[Finding]:
     fitted = arbiter_setup(site).fusion
     if fitted is not None:
         yield Finding("ok", f"fusion: {site.site.decision.fusion}, fitted on {fitted.examples} parts")
-    yield _language_model(site)
+    for well, text in check_explainer(site.site.explainer, site.root):
+        yield Finding("ok" if well else "warn", text)
     directory = site.root / site.site.recorder.directory
     parent = next(path for path in (directory, *directory.parents) if path.exists())
     if not os.access(parent, os.W_OK):
@@ -60,13 +60,3 @@ def check_site(site: Site) -> Iterator[Finding]:
                 yield Finding("ok", f"camera {camera.id}: found, its settings were taken")
         except DeviceError as error:
             raise ConfigError(str(error)) from error
-
-
-def _language_model(site: Site) -> Finding:
-    name = site.site.explainer.model
-    if name == TEMPLATE_ONLY:
-        return Finding("ok", "explainer: no language model, explanations come from the template")
-    try:
-        return Finding("ok", f"explainer: {resolve(name).path}")
-    except ModelError as error:
-        return Finding("warn", f"explainer: {error}; until then explanations come from the template")
