@@ -19,6 +19,7 @@ from inspector.sensors.intake import SensorIntake
 from inspector.services.journal import Journal
 from inspector.services.loop import Context
 from inspector.services.setup import arbiter_setup, outbox_folder
+from inspector.services.statements import Statements
 from inspector.services.table import services
 from inspector.topics import (
     DELIVERIES,
@@ -29,6 +30,7 @@ from inspector.topics import (
     OPINION_REQUESTS,
     OPINIONS,
     RESULTS,
+    STATEMENTS,
     VERDICTS,
     MqttTopics,
 )
@@ -79,13 +81,15 @@ class ArbiterService:
         self._required = {spec.name for spec in services(site) if spec.required} - {context.name}
         topics = MqttTopics(site.site.base_topic)
         curves = load_scorers(site.site.sensors, site.root)
+        sensors = SensorIntake(site.site.sensors, topics, curves=curves)
+        self._statements = Statements(context, bus.subscriber(STATEMENTS), sensors)
         self._link = PlcLink(
             site.site.broker,
             topics,
             outbox_folder(site),
             self._clock,
             bus.wake,
-            sensors=SensorIntake(site.site.sensors, topics, curves=curves),
+            sensors=sensors,
             service=_LINK,
         )
         self._state = CellState(stopped=self._link.left.stopped)
@@ -98,6 +102,8 @@ class ArbiterService:
                 self._state.command(event)
                 self._link.note_stopped(self._state.stopped)
             self._take(event)
+        for statement in self._statements.events():
+            self._take(statement)
         for result in self._results.drain():
             self._take(result)
         for opinion in self._opinions.drain():
@@ -161,6 +167,8 @@ class ArbiterService:
         self._take(health)
 
     def _take(self, item: Message | None) -> None:
+        if isinstance(item, PartTrigger):
+            self._statements.see(item)
         self._journal_seq += 1
         entry = _entry(self._journal_seq, self._epoch, self._clock.now_ns(), item)
         latched_by = self._arbiter.latched_by

@@ -34,4 +34,10 @@ def services(site: Site) -> tuple[ServiceSpec, ...]:
             ServiceSpec(f"camera.{camera.id}", "inspector.services.camera", argument=camera.id)
             for camera in site.cameras
         ),
+        *(
+            ServiceSpec(
+                f"modality.{each.sensor}", "inspector.services.modality", required=False, argument=each.sensor
+            )
+            for each in site.site.modalities
+        ),
     )
