@@ -46,6 +46,7 @@ STATEMENTS = Topic("statements", Statement)
 JOURNAL = Topic("journal", JournalEntry)
 HEALTH = Topic("health", Health)
 FAULTS = Topic("faults", Fault)
+MISSED_FAULTS = Topic("missed_faults", Fault)  # from the supervisor to an arbiter that has come up
 
 
 def frames_topic(camera_id: str) -> str:

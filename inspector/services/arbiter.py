@@ -4,6 +4,7 @@ An input is journaled with the time at which it was taken. A verdict goes to the
 the record, the journal and everything else come after it.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 from inspector.bus import FrameSubscriber
@@ -27,6 +28,7 @@ from inspector.topics import (
     FAULTS,
     HEALTH,
     JOURNAL,
+    MISSED_FAULTS,
     OPINION_REQUESTS,
     OPINIONS,
     RESULTS,
@@ -36,6 +38,7 @@ from inspector.topics import (
 )
 from inspector.types import (
     Command,
+    Fault,
     FrameResult,
     Health,
     JournalEntry,
@@ -72,6 +75,8 @@ class ArbiterService:
         self._explanations = bus.subscriber(EXPLANATIONS)
         self._health = bus.subscriber(HEALTH)
         self._faults = bus.subscriber(FAULTS)
+        self._missed = bus.subscriber(MISSED_FAULTS)
+        self._told: deque[Fault] = deque(maxlen=64)
         self._verdicts = bus.publisher(VERDICTS)
         self._journal = Journal(bus.publisher(JOURNAL))
         self._deliveries = bus.publisher(DELIVERIES)
@@ -116,8 +121,10 @@ class ArbiterService:
         self._link.taken()
         for explanation in self._explanations.drain():
             self._link.send_explanation(explanation)
-        for fault in self._faults.drain():
-            if fault.service != _LINK:  # those are on their way already
+        for fault in (*self._missed.drain(), *self._faults.drain()):
+            # The link's own are on their way already; another one may have been missed and heard.
+            if fault.service != _LINK and fault not in self._told:
+                self._told.append(fault)
                 self._link.send_fault(fault)
         self._report()
         now_ns = self._clock.now_ns()

@@ -13,8 +13,9 @@ from inspector.bus import Bus, stale_domains, sweep
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from inspector.config import Site
 from inspector.errors import ConfigError
+from inspector.services.missed_faults import MissedFaults
 from inspector.services.table import ServiceSpec, services
-from inspector.topics import FAULTS, HEALTH
+from inspector.topics import FAULTS, HEALTH, MISSED_FAULTS
 from inspector.types import Fault, Health, ServiceState
 
 _STALLED_NS = 3 * NS_PER_S  # a service that was ready and is silent for so long is wedged
@@ -23,6 +24,7 @@ _STEADY_NS = 10 * NS_PER_S  # after so long, the next failure is a new one
 _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
 _STOP_S = 5.0
+_ARBITER = "arbiter"
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Supervisor:
         self._health_out = self.bus.publisher(HEALTH)
         self._faults_in = self.bus.subscriber(FAULTS)
         self._faults_out = self.bus.publisher(FAULTS)
+        self._missed = MissedFaults()
+        self._missed_out = self.bus.publisher(MISSED_FAULTS)
         self._children = {spec.name: _Child(spec) for spec in services(site)}
         self.on_fault: Callable[[Fault], None] | None = None
 
@@ -72,12 +76,7 @@ class Supervisor:
         self.bus.wait(timeout_ns)
         for health in self._health_in.drain():
             self._heard(health)
-        for fault in self._faults_in.drain():
-            child = self._children.get(fault.service)
-            if child is not None and fault.code == "CONFIG":
-                child.config_error = fault.text
-            if self.on_fault is not None:
-                self.on_fault(fault)
+        self._hear_faults()
         for child in self._children.values():
             self._watch(child)
 
@@ -86,7 +85,7 @@ class Supervisor:
         for child in reversed(self._children.values()):
             if child.process is not None and child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
-                if child.spec.name == "arbiter":
+                if child.spec.name == _ARBITER:
                     self._wait(child)
         for child in self._children.values():
             self._wait(child)
@@ -142,6 +141,15 @@ class Supervisor:
         child.state = ServiceState.STARTING
         child.started_ns = child.heard_ns = self._clock.now_ns()
 
+    def _hear_faults(self) -> None:
+        for fault in self._faults_in.drain():
+            self._missed.note(fault)
+            child = self._children.get(fault.service)
+            if child is not None and fault.code == "CONFIG":
+                child.config_error = fault.text
+            if self.on_fault is not None:
+                self.on_fault(fault)
+
     def _heard(self, health: Health) -> None:
         child = self._children.get(health.service)
         if child is None or child.process is None or health.pid != child.process.pid:
@@ -149,6 +157,10 @@ class Supervisor:
         child.heard_ns = self._clock.now_ns()
         child.state = health.state
         child.health = health
+        if child.spec.name == _ARBITER and self._missed.arbiter(health.state, health.at_ns):
+            self._hear_faults()  # what it may have missed is among these
+            for fault in self._missed.take(health.at_ns):
+                self._missed_out.send(fault)
 
     def _watch(self, child: _Child) -> None:
         now_ns = self._clock.now_ns()
@@ -174,6 +186,8 @@ class Supervisor:
         pid = child.process.pid if child.process is not None else 0
         child.process = None
         child.state = ServiceState.DEAD
+        if child.spec.name == _ARBITER:
+            self._missed.arbiter(ServiceState.DEAD, now_ns)
         self.bus.bury_dead()
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         self._health_out.send(
