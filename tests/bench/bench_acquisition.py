@@ -2,16 +2,20 @@
 
     python tests/bench/bench_acquisition.py [--seconds 2] [--runs 5] [--only veth|loopback] [--quick] [--json]
     python tests/bench/bench_acquisition.py --line-rate     # 60 s at 1 Gbit/s, our producer only, once
+    python tests/bench/bench_acquisition.py --loss 0.01     # the same with one packet of a hundred lost
 
 1280x1024 Mono8 from the virtual camera and from Aravis' fake camera, received by our producer (called
-through its C interface) and by arv-camera-test-0.8. As root each side gets a network namespace, with a
-veth pair between them: as it is, and as a link of 1 Gbit/s (tc tbf on the camera's side). Otherwise
+through its C interface) and by arv-camera-test-0.8. As root the camera gets a network namespace, with a
+veth pair to it: as it is, and as a link of 1 Gbit/s (tc tbf on the camera's side). Otherwise
 loopback. Both sides share this machine's cores, so unpaced rates are those of the two together.
 
 Columns: complete frames/s; frames incomplete or lost; CPU of the receiving process and of the camera's, in
 % of a core, and of both in ms a frame (which load on the machine bends less);
 from the kernel's time stamp of the trailer packet to the frame in the caller's hands, us, median and
 99th percentile (needs root; "-" without).
+
+With --loss: what became of the frames that the camera began, by its own count. `uncounted` must be 0; exit
+status 1 where it is not, and up to 1 % of loss where a frame is incomplete or lost.
 """
 
 import argparse
@@ -32,7 +36,7 @@ import threading
 import time
 from collections.abc import Iterator
 from ctypes import byref, c_size_t, c_uint8, c_uint64, c_void_p
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -41,19 +45,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cameras import FAKE_CAMERA, CameraProcess, build_producer
 from gentl_calls import OK, Gentl, Opened
+from network import CameraNetwork, camera_network, why_no_namespaces
 
-from line_sim.camera import PatternSource, VirtualCamera, VirtualCameraConfig
+from line_sim.camera import FaultKnobs, PatternSource, VirtualCamera, VirtualCameraConfig
 
 WIDTH, HEIGHT = 1280, 1024
 BUFFERS = 24
 WARM_UP_S = 0.3
-VETH = ("inspector-bench-camera", "inspector-bench-host")
-CAMERA_ADDRESS = {"veth": "10.254.77.1", "loopback": "127.0.0.251"}
+BUFFER_INFO_FRAMEID = 16
+LOOPBACK_ADDRESS = "127.0.0.251"
+SAVED_BY_RESENDS = 0.01  # of the packets lost: nothing may be missing then
 # Registers of Aravis' fake camera; 20 us is faster than it can send.
 FAKE_SET_UP = {0x0100: WIDTH, 0x0104: HEIGHT, 0x0138: 20, 0x0120: 1}
 FAKE_START = 0x0124
 TEST_TOOL = "arv-camera-test-0.8"
 _SO_TIMESTAMPNS, _ETH_P_IP, _SO_ATTACH_FILTER = 35, 0x0800, 26
+FRAME_KINDS = ("Completed", "Incomplete", "Lost")
+_LOSS_ROW = "{:>7} {:>6} {:>9} {:>10} {:>6} {:>10} {:>13} {:>8}"
 _ROW = "{:9} {:9} {:29} {:>6} {:>8} {:>5} {:>6} {:>7} {:>11} {:>11}"
 
 
@@ -64,6 +72,7 @@ class Case:
     source: str
     receiver: str
     packet_size: int
+    loss: float = 0.0
 
 
 # -- receiving ---------------------------------------------------------------------------------------
@@ -120,6 +129,14 @@ def receive(address: str, source: str, packet_size: int, seconds: float) -> dict
     assert at.write(start, 1) == OK
     result = _count(gentl, at, times, seconds)
     gentl.ok("DSStopAcquisition", at.stream, 1)
+    last = result["last_id"]
+    while (waiting := at.next_buffer(0))[0] == OK:
+        with contextlib.suppress(AssertionError):  # without its leader a frame has no id
+            last = max(last, gentl.number("DSGetBufferInfo", at.stream, waiting[1], BUFFER_INFO_FRAMEID))
+    kinds = {kind.lower(): at.stream_feature(f"Stream{kind}FrameCount") for kind in FRAME_KINDS}
+    asked, resent = (at.stream_feature(f"StreamRes{each}Count") for each in ("endRequest", "entPacket"))
+    uncounted = max(0, last - sum(kinds.values()))
+    result |= kinds | {"last_id": last, "uncounted": uncounted, "asked": asked, "resent": resent}
     at.close()
     return result
 
@@ -127,7 +144,7 @@ def receive(address: str, source: str, packet_size: int, seconds: float) -> dict
 def _count(gentl: Gentl, at: Opened, times: TrailerTimes | None, seconds: float) -> dict[str, float]:
     data, size, flag = (c_void_p * 2)(), c_size_t(16), c_uint8()
     frame_id = c_uint64()
-    complete = incomplete = 0
+    complete = incomplete = last_id = 0
     ids: list[int] = []
     taken: list[tuple[int, int]] = []
     library = gentl.library
@@ -140,8 +157,9 @@ def _count(gentl: Gentl, at: Opened, times: TrailerTimes | None, seconds: float)
         buffer = c_void_p(data[0])
         one, eight = c_size_t(1), c_size_t(8)
         library.DSGetBufferInfo(at.stream, buffer, 7, None, byref(flag), byref(one))
-        library.DSGetBufferInfo(at.stream, buffer, 16, None, byref(frame_id), byref(eight))
+        library.DSGetBufferInfo(at.stream, buffer, BUFFER_INFO_FRAMEID, None, byref(frame_id), byref(eight))
         library.DSQueueBuffer(at.stream, buffer)
+        last_id = max(last_id, frame_id.value)
         if not begun:
             if now >= warm:
                 begun, cpu = time.monotonic(), time.process_time()
@@ -161,6 +179,7 @@ def _count(gentl: Gentl, at: Opened, times: TrailerTimes | None, seconds: float)
         "cpu": 100 * cpu / took,
         "p50": statistics.median(latency) if latency else -1,
         "p99": latency[int(0.99 * len(latency))] if latency else -1,
+        "last_id": last_id,
     }
 
 
@@ -186,7 +205,7 @@ def receive_with_aravis(address: str, source: str, packet_size: int, seconds: fl
 # -- cameras and networks ------------------------------------------------------------------------------
 
 
-def run_camera(address: str, packet_size: int) -> None:
+def run_camera(address: str, packet_size: int, loss: float) -> None:
     """Be the virtual camera until the standard input ends."""
     config = VirtualCameraConfig(
         address=address,
@@ -197,25 +216,22 @@ def run_camera(address: str, packet_size: int) -> None:
         exposure_us=1000.0,  # its nominal one, at which the picture goes out as it is
         packet_size=packet_size,
         link_mbit_per_s=None,
+        faults=FaultKnobs(loss=loss, seed=1),
     )
     with VirtualCamera(config, PatternSource()):
         print("ready", flush=True)
         sys.stdin.read()
 
 
-def inside(network: str, side: int) -> list[str]:
-    return ["ip", "netns", "exec", VETH[side]] if network == "veth" else []
-
-
 @contextlib.contextmanager
-def camera(case: Case) -> Iterator[psutil.Process]:
-    address = CAMERA_ADDRESS[case.network]
+def camera(case: Case, network: CameraNetwork | None) -> Iterator[psutil.Process]:
+    address = network.camera_address if network else LOOPBACK_ADDRESS
     command = [sys.executable, __file__, "--camera", address, "--packet-size", str(case.packet_size)]
+    command += ["--loss", str(case.loss)]
     if case.source == "arv-fake":
         command = [FAKE_CAMERA, "-i", address, "-s", "BENCH"]
-    process = subprocess.Popen(
-        inside(case.network, 0) + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    inside = network.inside() if network else []
+    process = subprocess.Popen(inside + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if case.source == "virtual":
         process.stdout.readline()
@@ -228,60 +244,17 @@ def camera(case: Case) -> Iterator[psutil.Process]:
         process.communicate()
 
 
-def set_link(link: str, packet_size: int) -> None:
-    for side, device in ((0, "camera"), (1, "host")):
-        run = ["ip", "netns", "exec", VETH[side]]
-        subprocess.run([*run, "ip", "link", "set", device, "mtu", str(packet_size)], check=True)
-    tc = ["ip", "netns", "exec", VETH[0], "tc", "qdisc"]
-    subprocess.run([*tc, "del", "dev", "camera", "root"], stderr=subprocess.DEVNULL, check=False)
-    if link == "1 Gbit/s":
-        # The packets must not be joined on their way out: a "packet" of 64 KiB passes no 16 KiB bucket.
-        shape = ["tbf", "rate", "1gbit", "burst", "16kb", "latency", "200ms"]
-        subprocess.run([*tc, "add", "dev", "camera", "root", *shape], check=True)
-
-
-@contextlib.contextmanager
-def namespaces() -> Iterator[None]:
-    """A camera's side and a host's side with a veth pair between. Needs root."""
-    try:
-        for name in VETH:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        (camera_side, host_side) = VETH
-        pair = f"ip link add camera netns {camera_side} type veth peer name host netns {host_side}"
-        subprocess.run(pair.split(), check=True)
-        for name, device, address in ((camera_side, "camera", 1), (host_side, "host", 2)):
-            run = ["ip", "netns", "exec", name, "ip"]
-            subprocess.run([*run, "address", "add", f"10.254.77.{address}/24", "dev", device], check=True)
-            for each in ("lo", device):
-                subprocess.run([*run, "link", "set", each, "up"], check=True)
-        yield
-    finally:
-        for name in VETH:
-            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
-
-
-def measure(case: Case, seconds: float) -> dict[str, float]:
-    if case.network == "veth":
-        set_link(case.link, case.packet_size)
-    address = CAMERA_ADDRESS[case.network]
-    with camera(case) as sender:
+def measure(case: Case, network: CameraNetwork | None, seconds: float) -> dict[str, float]:
+    if network:
+        network.set_mtu(case.packet_size)
+        network.set_rate("1gbit" if case.link == "1 Gbit/s" else None)
+    address = network.camera_address if network else LOOPBACK_ADDRESS
+    with camera(case, network) as sender:
         before = sum(sender.cpu_times()[:2])
         command = [sys.executable, __file__, "--receive", address, "--source", case.source]
-        command += [
-            "--packet-size",
-            str(case.packet_size),
-            "--seconds",
-            str(seconds),
-            "--with",
-            case.receiver,
-        ]
-        done = subprocess.run(
-            inside(case.network, 1) + command,
-            capture_output=True,
-            text=True,
-            timeout=90 + seconds,
-            check=False,
-        )
+        command += ["--packet-size", str(case.packet_size), "--seconds", str(seconds)]
+        command += ["--with", case.receiver]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90 + seconds, check=False)
         spent = sum(sender.cpu_times()[:2]) - before
     if done.returncode != 0:
         sys.exit(f"{case}: {done.stderr[-2000:]}")
@@ -290,21 +263,18 @@ def measure(case: Case, seconds: float) -> dict[str, float]:
     return result
 
 
-def cases(networks: list[str], quick: bool, line_rate: bool) -> Iterator[Case]:
+def cases(network: str, quick: bool, line_rate: bool) -> Iterator[Case]:
     sources = ["virtual"] + (["arv-fake"] if shutil.which(FAKE_CAMERA) and not quick else [])
     receivers = ["ours"] + ([TEST_TOOL] if shutil.which(TEST_TOOL) and not quick else [])
-    for network in networks:
-        links = ["1 Gbit/s", "unpaced"] if network == "veth" else ["unpaced"]
-        links = links[:1] if line_rate else links
-        for link, size, source, receiver in itertools.product(links, (1500, 9000), sources, receivers):
-            # Aravis' fake camera takes an interface's own address only, which may have a camera.
-            if network == "veth" or source == "virtual":
-                yield Case(network, link, source, receiver, size)
+    links = ["1 Gbit/s", "unpaced"] if network == "veth" else ["unpaced"]
+    links = links[:1] if line_rate else links
+    for link, size, source, receiver in itertools.product(links, (1500, 9000), sources, receivers):
+        # Aravis' fake camera takes an interface's own address only, which may have a camera.
+        if network == "veth" or source == "virtual":
+            yield Case(network, link, source, receiver, size)
 
 
-def table(arguments: argparse.Namespace) -> None:
-    may = os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("tc") is not None
-    networks = [arguments.only] if arguments.only else ["veth"] if may else ["loopback"]
+def table(arguments: argparse.Namespace, network: CameraNetwork | None) -> None:
     heads = (
         "network",
         "link",
@@ -315,35 +285,39 @@ def table(arguments: argparse.Namespace) -> None:
         "CPU %",
         "sender",
         "ms/frame",
-        "us 50/99%",
     )
     if not arguments.json:
-        print(_ROW.format(*heads))
-    with namespaces() if "veth" in networks else contextlib.nullcontext():
-        for case in cases(networks, arguments.quick, arguments.line_rate):
-            runs = [measure(case, arguments.seconds) for _ in range(arguments.runs)]
-            middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            per_frame = [10 * middle[key] / max(middle["fps"], 0.1) for key in ("cpu", "sender")]
-            if arguments.json:
-                costs = {"receiver_ms_per_frame": per_frame[0], "sender_ms_per_frame": per_frame[1]}
-                print(json.dumps({**asdict(case), "runs": len(runs), **middle, **costs}), flush=True)
-                continue
-            latency = f"{middle['p50']:.0f}/{middle['p99']:.0f}" if middle["p50"] >= 0 else "-"
-            pair = f"{case.source}>{case.receiver}"
-            cells = (f"{middle['fps']:.1f}", f"{middle['bad']:.0f}", f"{middle['cpu']:.1f}")
-            print(
-                _ROW.format(
-                    case.network,
-                    case.link,
-                    pair,
-                    case.packet_size,
-                    *cells,
-                    f"{middle['sender']:.0f}",
-                    "/".join(f"{each:.2f}" for each in per_frame),
-                    latency,
-                ),
-                flush=True,
-            )
+        print(_ROW.format(*heads, "us 50/99%"))
+    for case in cases("veth" if network else "loopback", arguments.quick, arguments.line_rate):
+        runs = [measure(case, network, arguments.seconds) for _ in range(arguments.runs)]
+        middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        per_frame = [10 * middle[key] / max(middle["fps"], 0.1) for key in ("cpu", "sender")]
+        if arguments.json:
+            costs = {"receiver_ms_per_frame": per_frame[0], "sender_ms_per_frame": per_frame[1]}
+            print(json.dumps({**asdict(case), "runs": len(runs), **middle, **costs}), flush=True)
+            continue
+        latency = f"{middle['p50']:.0f}/{middle['p99']:.0f}" if middle["p50"] >= 0 else "-"
+        cells = [f"{middle['fps']:.1f}", f"{middle['bad']:.0f}", f"{middle['cpu']:.1f}"]
+        cells += [f"{middle['sender']:.0f}", "/".join(f"{each:.2f}" for each in per_frame), latency]
+        pair = f"{case.source}>{case.receiver}"
+        print(_ROW.format(case.network, case.link, pair, case.packet_size, *cells), flush=True)
+
+
+def lossy(arguments: argparse.Namespace, network: CameraNetwork | None) -> bool:
+    """What becomes of the frames when packets are lost; return whether all is as it must be."""
+    heads = ("packet", "loss", "frames", "incomplete", "lost", "uncounted", "packets asked", "resent")
+    if not arguments.json:
+        print(_LOSS_ROW.format(*heads))
+    good = True
+    for case in cases("veth" if network else "loopback", quick=True, line_rate=True):
+        lossy_case = replace(case, loss=arguments.loss)
+        seen = measure(lossy_case, network, arguments.seconds)
+        spoiled = seen["incomplete"] + seen["lost"] if arguments.loss <= SAVED_BY_RESENDS else 0
+        good &= seen["completed"] > 0 and not spoiled and not seen["uncounted"]
+        cells = (seen[key] for key in ("last_id", "incomplete", "lost", "uncounted", "asked", "resent"))
+        row = _LOSS_ROW.format(case.packet_size, arguments.loss, *cells)
+        print(json.dumps({**asdict(lossy_case), **seen}) if arguments.json else row, flush=True)
+    return good
 
 
 def main() -> None:
@@ -358,6 +332,9 @@ def main() -> None:
         action="store_true",
         help="60 s (or --seconds) at 1 Gbit/s: nothing may be lost at 98 %% of 90.8 and 94.6 frames/s",
     )
+    parser.add_argument(
+        "--loss", type=float, default=0.0, help="share of packets lost; 60 s (or --seconds) each"
+    )
     parser.add_argument("--camera", help=argparse.SUPPRESS)
     parser.add_argument("--receive", help=argparse.SUPPRESS)
     parser.add_argument("--source", help=argparse.SUPPRESS)
@@ -366,16 +343,23 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.line_rate:
         arguments.quick, arguments.runs, arguments.only = True, 1, "veth"
-    arguments.seconds = arguments.seconds or (60.0 if arguments.line_rate else 2.0)
+    arguments.seconds = arguments.seconds or (60.0 if arguments.line_rate or arguments.loss else 2.0)
     if arguments.camera:
-        run_camera(arguments.camera, arguments.packet_size)
+        run_camera(arguments.camera, arguments.packet_size, arguments.loss)
     elif arguments.receive:
         call = receive if arguments.receiver == "ours" else receive_with_aravis
         result = call(arguments.receive, arguments.source, arguments.packet_size, arguments.seconds)
         print(json.dumps(result))
     else:
         build_producer()
-        table(arguments)
+        missing = why_no_namespaces()
+        if missing and arguments.only == "veth":
+            sys.exit(missing)
+        veth = arguments.only != "loopback" and not missing
+        with camera_network() if veth else contextlib.nullcontext() as network:
+            if arguments.loss:
+                sys.exit(0 if lossy(arguments, network) else 1)
+            table(arguments, network)
 
 
 if __name__ == "__main__":
