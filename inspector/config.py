@@ -333,6 +333,7 @@ class ExplainerConfig(Config):
     threads: int = Field(default=1, ge=1)
     gpu_layers: int = Field(default=0, ge=0)
     mmproj: Path | None = None
+    adapter: Path | None = None  # from `inspector explain tune`, relative to the site file
     nice: int = Field(default=10, ge=0, le=19)
     memory_mib: int | None = Field(default=None, ge=64)
     context_tokens: int = Field(default=2048, ge=512)
