@@ -75,7 +75,7 @@ CAUSES = (
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What incidents are made of: at least four kinds and four labels, at least seven causes with their action."""
+    """What incidents are made of: four kinds and labels or more, seven causes with their actions or more."""
 
     sensors: tuple[Kind, ...]
     labels: tuple[str, ...]

@@ -69,6 +69,7 @@ class LlamaEngine:
         max_tokens: int = 160,
         gpu_layers: int = 0,
         mmproj: Path | None = None,
+        adapter: Path | None = None,
     ) -> None:
         self._weights = weights
         self._model_sha256 = model_sha256
@@ -79,6 +80,7 @@ class LlamaEngine:
         self._max_tokens = max_tokens
         self._gpu_layers = gpu_layers
         self._mmproj = mmproj
+        self._adapter = adapter
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._current: _Request | None = None
         self._one_caller = threading.Lock()
@@ -200,6 +202,8 @@ class LlamaEngine:
         if self._mmproj is not None:
             params.mmproj.path = str(self._mmproj)
             params.mmproj_use_gpu = self._gpu_layers > 0
+        if self._adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(self._adapter), 1.0)]
         params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.cpuparams.n_threads = self._threads
         params.cpuparams_batch.n_threads = self._threads

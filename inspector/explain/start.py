@@ -6,6 +6,7 @@ from pathlib import Path
 from inspector.clock import Clock
 from inspector.config import ExplainerConfig
 from inspector.errors import ConfigError, ModelError
+from inspector.explain.adapter import resolve_adapter
 from inspector.explain.engine import Engine
 from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
@@ -34,7 +35,7 @@ def start(config: ExplainerConfig, context: LineContext, clock: Clock, root: Pat
     fault = ""
     if has_model(config):
         try:
-            engine = open_engine(config, clock)
+            engine = open_engine(config, clock, root)
         except (ModelError, ConfigError) as error:
             fault = str(error)
     return Explainer(
@@ -75,6 +76,11 @@ def has_model(config: ExplainerConfig) -> bool:
     return config.server is not None or config.model != TEMPLATE_ONLY
 
 
+def sees(config: ExplainerConfig) -> bool:
+    """Return whether the model takes images."""
+    return config.server.images if config.server is not None else config.mmproj is not None
+
+
 def _recall(config: ExplainerConfig, root: Path) -> tuple[Recall | None, str]:
     if config.knowledge is None:
         return None, ""
@@ -84,8 +90,11 @@ def _recall(config: ExplainerConfig, root: Path) -> tuple[Recall | None, str]:
         return None, f"{error}; causes come from the limits alone"
 
 
-def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
-    """Load the model that `config` names, or find its server. Raises ModelError, ConfigError."""
+def open_engine(config: ExplainerConfig, clock: Clock, root: Path = Path()) -> Engine:
+    """Load the model that `config` names, or find its server. Raises ModelError, ConfigError.
+
+    The adapter's path is relative to `root`.
+    """
     if config.server is not None:
         return ServerEngine(config.server, clock, max_tokens=config.max_tokens)
     model = resolve(config.model)
@@ -94,9 +103,12 @@ def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
 
     if config.memory_mib is not None:
         _assert_that_it_fits(model.path, config, config.memory_mib)
+    adapter = None
+    if config.adapter is not None:
+        adapter = resolve_adapter(root / config.adapter.expanduser(), model, config.model)
     return LlamaEngine(
         model.path,
-        model.sha256,
+        adapter.model_sha256 if adapter else model.sha256,
         clock,
         threads=config.threads,
         nice=config.nice,
@@ -104,6 +116,7 @@ def open_engine(config: ExplainerConfig, clock: Clock) -> Engine:
         max_tokens=config.max_tokens,
         gpu_layers=config.gpu_layers,
         mmproj=config.mmproj,
+        adapter=adapter.path if adapter else None,
     )
 
 
