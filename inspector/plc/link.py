@@ -25,6 +25,7 @@ from inspector.plc.sensor_decoder import SensorDecoder
 from inspector.plc.state import State
 from inspector.topics import MqttTopics
 from inspector.types import (
+    Action,
     Decision,
     Delivery,
     Explanation,
@@ -41,8 +42,9 @@ TURN = 64  # messages that are decoded in one go: about 1 ms
 class PlcLink:
     """Messages in, verdicts out, over one broker.
 
-    One thread calls all of it. `on_wake` is called from another thread whenever `poll` has
-    something to do; it must only set a flag or the like. Call `poll` then, and every 100 ms.
+    `failsafe` is what a part gets whose verdict cannot be written. One thread calls all of it.
+    `on_wake` is called from another thread whenever `poll` has something to do; it must only set a
+    flag or the like. Call `poll` then, and every 100 ms.
     Raises ConfigError when a password, a certificate or the outbox folder cannot be used; an
     unreachable broker is no error here: it is told as a Fault and retried for ever.
     """
@@ -57,7 +59,9 @@ class PlcLink:
         *,
         sensors: SensorDecoder,
         service: str = "arbiter",
+        failsafe: Action = Action.HOLD,
     ) -> None:
+        self._failsafe = failsafe
         self._topics = topics
         self._clock = clock
         self._sensors = sensors
@@ -184,12 +188,19 @@ class PlcLink:
         taken, self._taken = self._taken, []
         self._connection.acknowledge(taken)
 
-    def send_verdict(self, verdict: Verdict, latency_ms: float) -> None:
+    def send_verdict(self, verdict: Verdict, latency_ms: float) -> Verdict:
         """Send a verdict at once, or as soon as the broker is back, if it is still valid then.
 
-        `latency_ms` is the time since the last frame was complete, -1 without a frame.
+        `latency_ms` is the time since the last frame was complete, -1 without a frame. Returns what was
+        sent: one that breaks its schema is told as a fault, and the failsafe goes in its place.
         """
-        payload = payloads.verdict_payload(verdict, latency_ms, self._utc_offset_ns())
+        offset_ns = self._utc_offset_ns()
+        try:
+            payload = payloads.verdict_payload(verdict, latency_ms, offset_ns)
+        except InvariantError as error:
+            self._faults.add("VERDICT_BROKEN", f"{verdict.verdict_id[:32]}: {error}; the failsafe was sent")
+            verdict = payloads.plain_verdict(verdict, self._failsafe)
+            payload = payloads.verdict_payload(verdict, -1.0, offset_ns)
         self._dispatcher.put(
             Kind.VERDICT,
             payload,
@@ -199,6 +210,7 @@ class PlcLink:
             urgent=verdict.decision is Decision.EMERGENCY_BRAKE,
         )
         self._advance()
+        return verdict
 
     def send_explanation(self, explanation: Explanation) -> None:
         """Send an explanation, after the verdicts."""

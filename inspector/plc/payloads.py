@@ -21,9 +21,10 @@ from inspector.mqtt_schema import (
     VERDICT,
     Heartbeat,
 )
-from inspector.types import Action, Explanation, Fault, Verdict
+from inspector.types import Action, Decision, Explanation, Fault, ReasonCode, Verdict
 
 _MORE = "..."
+_PLAIN_VALID_NS = 60_000 * NS_PER_MS
 _SPOKEN = ("text", "cause", "recommended_action")
 # What people write (labels, names) in the characters that every PLC can show: a German umlaut as
 # DIN 5007-2 sorts it, other accents dropped.
@@ -73,6 +74,38 @@ def verdict_payload(verdict: Verdict, latency_ms: float, utc_offset_ns: int) -> 
     values["missing"] = _join(verdict.missing, min(64, max(0, room)))
     values["cause"] = _text(verdict.cause, max(0, len(str(values["cause"])) + min(0, room)))
     return _encode(VERDICT, values)
+
+
+def plain_verdict(verdict: Verdict, failsafe: Action) -> Verdict:
+    """Return what can still be said of a verdict that breaks its schema: the failsafe action, or STOP.
+
+    What is wrong of it is a defect of ours, so nothing else of it is to be trusted; but the part is on
+    the belt and must have its verdict.
+    """
+    stop = verdict.decision is Decision.EMERGENCY_BRAKE
+    latest_ns = verdict.decided_ns + _PLAIN_VALID_NS
+    return msgspec.structs.replace(
+        verdict,
+        verdict_id=_text(verdict.verdict_id, 64) or "?",
+        part_id=_text(verdict.part_id, 64),
+        seq=max(1, verdict.seq),
+        decision=Decision.EMERGENCY_BRAKE if stop else Decision.PENDING,
+        action=Action.STOP if stop else failsafe,
+        reason_code=ReasonCode.EMERGENCY if stop else ReasonCode.EVIDENCE_MISSING,
+        confidence=1.0 if stop else 0.0,
+        p_defect=None,
+        weights={},
+        skew_ms=0.0,
+        clock_uncertainty_ms=None,
+        modalities=(),
+        missing=(),
+        cause="verdict could not be written",
+        trigger_ns=min(max(0, verdict.trigger_ns), verdict.decided_ns),
+        valid_until_ns=min(max(verdict.decided_ns, verdict.valid_until_ns), latest_ns),
+        failsafe=not stop,
+        config_sha256=_text(verdict.config_sha256, 64),
+        model_sha256=_text(verdict.model_sha256, 64),
+    )
 
 
 class _Notice(msgspec.Struct):

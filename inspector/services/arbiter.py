@@ -7,6 +7,8 @@ the record, the journal and everything else come after it.
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
+
 from inspector.bus import FrameSubscriber
 from inspector.config import DecisionConfig, Site
 from inspector.decide.arbiter import Arbiter
@@ -37,6 +39,7 @@ from inspector.topics import (
     MqttTopics,
 )
 from inspector.types import (
+    Action,
     Command,
     Fault,
     FrameResult,
@@ -96,6 +99,7 @@ class ArbiterService:
             bus.wake,
             sensors=sensors,
             service=_LINK,
+            failsafe=Action(site.site.decision.failsafe.value),
         )
         self._state = CellState(stopped=self._link.left.stopped)
         self._resume()
@@ -182,10 +186,8 @@ class ArbiterService:
         outputs = self._arbiter.step(entry)
         if self._arbiter.latched_by is not latched_by:
             self._link.note_latch(self._arbiter.latched_by)
-        for output in outputs:
-            if isinstance(output, VerdictRecord):
-                self._link.send_verdict(output.verdict, _latency_ms(output))
-        for output in outputs:
+        sent = [self._sent(output) if isinstance(output, VerdictRecord) else output for output in outputs]
+        for output in sent:
             if isinstance(output, VerdictRecord):
                 self._verdicts.send(output)
                 self._context.metrics.observe_ns("decide", _since_last_evidence_ns(output))
@@ -193,6 +195,11 @@ class ArbiterService:
             elif isinstance(output, OpinionRequest):
                 self._requests.send(output)
         self._journal.take(entry)
+
+    def _sent(self, record: VerdictRecord) -> VerdictRecord:
+        """Send a verdict to the PLC, and return the record of what was sent."""
+        verdict = self._link.send_verdict(record.verdict, _latency_ms(record))
+        return record if verdict is record.verdict else msgspec.structs.replace(record, verdict=verdict)
 
     # -- what others should know -----------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """An arbiter that takes over what the one before left, also when a part of it cannot be told."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from inspector.services.setup import outbox_folder
 from inspector.types import Fault, FrameMeta, PartTrigger
 
 SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
-TOO_LONG = "x" * 65  # refused at the door; only a ledger of another make holds it
+TOO_LONG = "x" * 65  # refused at the door; a ledger of another make may hold it
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def context(tmp_path: Path, faults: list[Fault]) -> Iterator[Context]:
     sweep(domain)
 
 
-def test_a_part_whose_verdict_cannot_be_told_does_not_end_the_arbiter(
+def test_a_part_whose_verdict_cannot_be_written_gets_the_failsafe(
     context: Context, faults: list[Fault]
 ) -> None:
     folder = outbox_folder(context.site)
@@ -49,10 +50,15 @@ def test_a_part_whose_verdict_cannot_be_told_does_not_end_the_arbiter(
     for seq, part_id in enumerate((TOO_LONG, "P2")):
         ledger.opened(PartTrigger(part_id=part_id, seq=seq, trigger_ns=at_ns, received_ns=at_ns), offset_ns)
     arbiter = ArbiterService(context)
+    arbiter.step()
     arbiter.close()
-    assert [(fault.code, fault.part_id) for fault in faults] == [("PART_NOT_RESUMED", TOO_LONG)]
-    left = Ledger(folder, offset_ns).left
-    assert [verdict.part_id for verdict in left.verdicts] == ["P2"]
+    (told,) = [fault for fault in faults if fault.code == "VERDICT_BROKEN"]
+    assert "part_id has 65 characters" in told.text
+    first, second = Ledger(folder, offset_ns).left.verdicts
+    broken, sound = json.loads(first.payload), json.loads(second.payload)
+    assert (broken["decision"], broken["action"], broken["failsafe"]) == ("PENDING", "HOLD", True)
+    assert broken["part_id"].startswith("xxx")
+    assert (sound["part_id"], sound["seq"]) == ("P2", broken["seq"] + 1)
 
 
 def test_a_part_that_is_a_frame_is_in_the_ledger(context: Context) -> None:

@@ -271,3 +271,37 @@ def test_the_short_heartbeat_has_at_most_24_bytes(count: int, utc_ns: int, latch
     assert len(payload) <= HEARTBEAT_PB_MAX_BYTES
     beat = Heartbeat.FromString(payload)
     assert (beat.count, beat.utc_ns, beat.emergency_latched) == (count % 2**32, utc_ns, latched)
+
+
+WILD_NUMBERS = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
+WILD_TEXT = st.text(max_size=200)
+WILD = st.fixed_dictionaries(
+    {},
+    optional={
+        "verdict_id": WILD_TEXT,
+        "part_id": WILD_TEXT,
+        "seq": st.integers(-(2**70), 2**62),
+        "confidence": WILD_NUMBERS,
+        "p_defect": WILD_NUMBERS,
+        "skew_ms": WILD_NUMBERS,
+        "cause": WILD_TEXT,
+        "missing": st.lists(WILD_TEXT, max_size=5).map(tuple),
+        "trigger_ns": st.integers(-(2**70), 2**70),
+        "valid_until_ns": st.integers(-(2**70), 2**70),
+        "model_sha256": WILD_TEXT,
+        "config_sha256": WILD_TEXT,
+        "action": st.sampled_from(Action),
+    },
+)
+
+
+@given(WILD, st.sampled_from([Action.HOLD, Action.REJECT]), st.booleans())
+def test_what_is_left_of_a_broken_verdict_can_always_be_said_and_passes_nothing(
+    changes: dict[str, object], failsafe: Action, emergency: bool
+) -> None:
+    if emergency:
+        changes["decision"] = Decision.EMERGENCY_BRAKE
+    values = sent(payloads.plain_verdict(verdict(**changes), failsafe), -1.0)
+    assert values["action"] == ("STOP" if emergency else failsafe.value)
+    assert values["ok"] is False
+    assert values["failsafe"] is not emergency
