@@ -43,11 +43,10 @@ class CameraSelector(Config):
 class CameraConfig(Config):
     """One camera: who it is, what it is set to, and what we do when it fails.
 
-    `settings` are SFNC feature names and values, written in the order given. `producer` is a
-    GenTL producer (.cti); None is our own. `interface_address` lets the producer look for
-    cameras on an address that broadcasts do not reach (loopback). `delivered_bits` is what formats
-    of 10 to 16 bits are brought to: 8 keeps the highest eight, which is what the engines take, 16
-    keeps them all.
+    `settings` are SFNC feature names and values, written in the order given. `producer` is a GenTL producer
+    (.cti); None is our own. `interface_address` lets the producer look for cameras on an address that
+    broadcasts do not reach (loopback). `delivered_bits` is what formats of 10 to 16 bits are brought to: 8
+    keeps the highest eight, which is what the engines take, 16 keeps them all.
     """
 
     id: Name
@@ -117,12 +116,17 @@ class LimitRule(Config):
 SparkplugName = Annotated[str, Field(pattern=r"^[^+#/]{1,64}$")]
 
 
-class SparkplugSource(Config):
-    """A metric of a Sparkplug B edge node, or of a device behind it, that a sensor is read from."""
+class SparkplugDevice(Config):
+    """An edge node of Sparkplug B, or a device behind it."""
 
     group_id: SparkplugName
     edge_node_id: SparkplugName
     device_id: SparkplugName | None = None
+
+
+class SparkplugSource(SparkplugDevice):
+    """A metric that a sensor is read from."""
+
     metric: Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -131,12 +135,12 @@ class SensorConfig(Config):
 
     `expected` sensors are evidence: a part without a reading of theirs says so.
     `trust_urgency` takes the urgency that the message itself states.
-    A sensor that is not heard for `heartbeat_s` becomes an event of `urgency_when_silent`, once in
-    each such time. `sparkplug` reads it from there and not from our own topic. With `curve_model`,
-    a file from `inspector teach-curve`, it sends curves; its readings are their deviations from
-    good ones, in the unit "" (1.0 is the highest that good curves reach).
-    Sensors of one `modality` weigh as one, the most suspicious of them. A part in doubt waits until its
-    deadline for what an `awaited` sensor may still say, but is not held for want of it.
+    A sensor that is not heard for `heartbeat_s` becomes an event of `urgency_when_silent`, once in each such
+    time. `sparkplug` reads it from there and not from our own topic. With `curve_model` (`inspector
+    teach-curve`) it sends curves; its readings are their deviations from good ones, in the unit "" (1.0 is
+    the highest that good curves reach). Sensors of one `modality` weigh as one, the most suspicious of them.
+    A part in doubt waits until its deadline for what an `awaited` sensor may still say, but is not held for
+    want of it.
     """
 
     id: Name
@@ -227,9 +231,9 @@ class Failsafe(StrEnum):
 
 class DecisionConfig(Config):
     """The policy of `decide`. `deadline_ms` counts from the part's trigger to the verdict at the PLC,
-    `verdict_validity_ms` from the deadline. Keep `max_skew_ms` below half the time between parts.
-    Where parts come closer than that, or a camera's clock is not known, `frames_by` count lets the
-    number of a frame decide between neighbours: for cameras that every trigger fires, once.
+    `verdict_validity_ms` from the deadline. Keep `max_skew_ms` below half the time between parts. Where parts
+    come closer, or a camera's clock is not known, `frames_by` count lets the number of a frame decide
+    between neighbours: for cameras that every trigger fires, once.
     """
 
     trigger: Literal["photo_eye", "frame"] = "photo_eye"
@@ -343,9 +347,6 @@ class ExplainerConfig(Config):
     opinions: bool = False
 
 
-# -- the rest ------------------------------------------------------------------------------------
-
-
 class RecorderConfig(Config):
     """Sessions go to `directory`/<start time>/. Oldest sessions go first when `max_gib` is passed."""
 
@@ -362,7 +363,8 @@ class MetricsConfig(Config):
 
 
 class SiteConfig(Config):
-    """The whole cell. `base_topic` is the ISA-95 path enterprise/site/area/line/cell."""
+    """The whole cell. `base_topic` is the ISA-95 path enterprise/site/area/line/cell, `sparkplug` is what
+    the cell is told as to a Sparkplug B host besides."""
 
     base_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,5}$")]
     cameras: tuple[Path, ...] = Field(min_length=1)  # one YAML file each
@@ -370,6 +372,7 @@ class SiteConfig(Config):
     sensors: tuple[SensorConfig, ...] = ()
     modalities: tuple[ModalityConfig, ...] = ()
     broker: BrokerConfig = BrokerConfig()
+    sparkplug: SparkplugDevice | None = None
     decision: DecisionConfig = DecisionConfig()
     explainer: ExplainerConfig = ExplainerConfig()
     recorder: RecorderConfig = RecorderConfig()
