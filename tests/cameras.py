@@ -52,6 +52,15 @@ class CameraProcess:
             self._process.communicate()
             self._process = None
 
+    def last_words(self) -> str:
+        """End it in good order; return all that it said, its own count of frames and packets with it."""
+        if self._process is None:
+            return "the camera was ended before"
+        self._process.terminate()
+        said, _ = self._process.communicate(timeout=30)
+        self._process = None
+        return said.strip()
+
     def freeze(self) -> None:
         """SIGSTOP: silent like a camera whose cable was pulled; not even its host says that it is gone."""
         assert self._process is not None

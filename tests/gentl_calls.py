@@ -63,7 +63,7 @@ class Opened:
     """A camera opened through the C interface, down to its stream."""
 
     def __init__(self, gentl: Gentl, camera: CameraProcess) -> None:
-        self.gentl, changed = gentl, c_uint8()
+        self.gentl, self.camera, changed = gentl, camera, c_uint8()
         self.system = gentl.handle("TLOpen")
         gentl.ok("TLUpdateInterfaceList", self.system, byref(changed), c_uint64(1000))
         wanted = f"address:{camera.address}".encode()
@@ -91,12 +91,8 @@ class Opened:
 
     def stream_register(self, name: str) -> int:
         """Find a feature's register in the description of our own data stream module."""
-        url = self.gentl.text("GCGetPortURL", self.stream, typed=False)
-        place = re.match(r"(?i)local:([^;]+);([0-9a-f]+);([0-9a-f]+)", url)
-        assert place
-        data, size = ctypes.create_string_buffer(int(place[3], 16)), c_size_t(int(place[3], 16))
-        self.gentl.ok("GCReadPort", self.stream, c_uint64(int(place[2], 16)), data, byref(size))
-        register = re.search(rf'Name="{name}Reg".*?<Address>(0x[0-9A-Fa-f]+)', data.raw.decode(), re.DOTALL)
+        pattern = rf'Name="{name}Reg".*?<Address>(0x[0-9A-Fa-f]+)'
+        register = re.search(pattern, self._stream_description(), re.DOTALL)
         assert register, name
         return int(register[1], 16)
 
@@ -105,6 +101,20 @@ class Opened:
         register = c_uint64(self.stream_register(name))
         self.gentl.ok("GCReadPort", self.stream, register, byref(value), byref(size))
         return value.value
+
+    def _stream_description(self) -> str:
+        url = self.gentl.text("GCGetPortURL", self.stream, typed=False)
+        place = re.match(r"(?i)local:([^;]+);([0-9a-f]+);([0-9a-f]+)", url)
+        assert place
+        data, size = ctypes.create_string_buffer(int(place[3], 16)), c_size_t(int(place[3], 16))
+        self.gentl.ok("GCReadPort", self.stream, c_uint64(int(place[2], 16)), data, byref(size))
+        return data.raw.decode()
+
+    def story(self) -> str:
+        """Why no frame came: what the producer has counted, and what the camera says when it is ended."""
+        names = re.findall(r'Name="(Stream\w+Count)Reg"', self._stream_description())
+        counted = ", ".join(f"{name} {self.stream_feature(name)}" for name in names)
+        return f"{counted}; {self.camera.last_words()}"
 
     def set_stream_feature(self, name: str, value: int) -> None:
         register, size = c_uint64(self.stream_register(name)), c_size_t(8)

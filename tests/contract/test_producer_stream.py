@@ -54,7 +54,7 @@ def acquire(at: Opened) -> None:
 def fetch(at: Opened, count: int) -> None:
     for _ in range(count):
         code, buffer, _user = at.next_buffer(5000)
-        assert code == OK, at.gentl.last_error()
+        assert code == OK, f"{at.gentl.last_error()}: {at.story()}"
         at.gentl.ok("DSQueueBuffer", at.stream, buffer)
 
 
