@@ -7,7 +7,6 @@ import typer
 from inspector import __version__
 from inspector.camera.commands import app as camera_app
 from inspector.detect.bench.commands import app as bench_app
-from inspector.detect.commands import TEACH_EPILOG, teach
 from inspector.detect.cuda.commands import app as engine_app
 from inspector.detect.evaluating.evaluate_command import EVALUATE_EPILOG, evaluate
 from inspector.detect.importing.bring_command import IMPORT_EPILOG, import_model
@@ -24,6 +23,7 @@ from inspector.services.calibrate_opinion import CALIBRATE_OPINION_EPILOG, calib
 from inspector.services.camera_record import camera_record
 from inspector.services.commands import check, demo, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
+from inspector.services.teach_command import TEACH_EPILOG, teach
 from inspector.store.commands import sessions
 from inspector.store.session_commands import app as session_app
 

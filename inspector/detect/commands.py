@@ -1,11 +1,11 @@
-"""Commands of the detector, wired into `inspector` by inspector.cli."""
+"""What the detector's commands share."""
 
 import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -17,58 +17,15 @@ from inspector.detect.teaching.teach import Taught, TeachOptions
 from inspector.detect.teaching.teach import teach as teach_model
 from inspector.errors import ConfigError
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _BACKBONE: Final = Path("efficientnet_lite0") / "backbone.onnx"
 
-TEACH_EPILOG: Final = """Examples:
 
-inspector teach --good images/good --name flange    (30 good parts are a fair start)
-
-inspector teach --good images/good --defect images/bad --name flange    (defects set the limit)
-
-inspector teach --good images/good --name nut --method bank    (parts that lie anywhere)
-"""
-
-
-def teach(
-    *,
-    good: Annotated[Path, typer.Option(help="Folder of images of good parts, 5 to 500.")],
-    name: Annotated[str, typer.Option(help="Name of the model: a folder under --models.")],
-    models: Annotated[Path, typer.Option(help="Folder of all models.")] = Path("models"),
-    defect: Annotated[
-        Path | None, typer.Option(help="Folder of defective parts; used for calibration only.")
-    ] = None,
-    size: Annotated[str, typer.Option(help="Network input in pixels, WIDTHxHEIGHT, or 'auto'.")] = "auto",
-    method: Annotated[
-        Literal["gaussian", "bank"],
-        typer.Option(help="gaussian: parts lie alike in every image. bank: they lie anywhere."),
-    ] = "gaussian",
-    false_reject_rate: Annotated[
-        float,
-        typer.Option(min=1e-6, max=0.2, help="Good parts over the threshold, where no defects are given."),
-    ] = 0.001,
-    defect_share: Annotated[
-        float, typer.Option(min=0.001, max=0.999, help="Share of defects on the line, with --defect.")
-    ] = 0.5,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-) -> None:
-    """Learn what good parts look like and write a model folder. Needs no defective parts."""
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"--name {name}: use letters, digits, '_', '.' and '-' (64 at most)")
-    command = ["inspector", "teach", "--good", str(good), "--name", name, "--method", method]
-    command += ["--size", size, "--false-reject-rate", f"{false_reject_rate:g}"]
-    command += ["--defect", str(defect), "--defect-share", f"{defect_share:g}"] if defect else []
-    options = TeachOptions(
-        name=name,
-        method=method,
-        size=parse_size(size),
-        false_reject_rate=false_reject_rate,
-        defect_share=defect_share,
-        threads=threads,
-        command=shlex.join(command),
-    )
+def teach(*, good: Path, name: str, models: Path, threads: int = 2) -> None:
+    """Teach models/NAME from a folder of good parts as `inspector teach` does, with a bar and a summary."""
+    command = ["inspector", "teach", "--good", str(good), "--name", name]
+    options = TeachOptions(name=name, threads=threads, command=shlex.join(command))
     with progress_bar() as show:
-        taught = teach_model(good, defect, models, find_backbone(models), options=options, progress=show)
+        taught = teach_model(good, None, models, find_backbone(models), options=options, progress=show)
     typer.echo(summary(taught))
 
 
@@ -117,5 +74,15 @@ def summary(taught: Taught) -> str:
         lines.append(
             f"{made.defect_images} defects: image AUROC {metrics['held_out_image_auroc']:.4f}, "
             f"{metrics['held_out_escape_rate']:.1%} under the threshold"
+        )
+    if taught.left_out:
+        lines.append(f"{taught.left_out} images were there already and count once")
+    if taught.threshold_reset:
+        lines.append(
+            "the threshold is the taught one again; set the risk anew with 'inspector calibrate model'"
+        )
+    if not taught.can_add:
+        lines.append(
+            "so many images of this size are not kept; later good parts take teaching from all at once"
         )
     return "\n".join(lines)

@@ -71,7 +71,7 @@ def add_good(
             f"{good_dir}: {left_out} images, which the model knows already; nothing was changed"
         )
     learned = learn(memory, discriminate=False, progress=progress)
-    made = manifest.how_made
+    made, reset = manifest.how_made, manifest.calibration != about.calibration
     manifest = msgspec.structs.replace(
         manifest,
         calibration=learned.calibration,
@@ -84,7 +84,8 @@ def add_good(
             defect_images=len(memory.defect),
         ),
     )
-    return write(folder, manifest, learned, trunk, progress=progress, left_out=left_out)
+    taught = write(folder, manifest, learned, trunk, progress=progress, left_out=left_out)
+    return replace(taught, threshold_reset=reset)
 
 
 def _more_synthetic(memory: Memory, gather: Gather, good: list[Path]) -> Synthetic:

@@ -84,6 +84,7 @@ class Taught:
     """What teach-in made: the folder, its manifest, and the held-out scores behind it.
 
     `left_out` images were there already. `can_add` is false where what it takes is too large to keep.
+    `threshold_reset`: somebody had set the model's risk, and teaching has set the limit again.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class Taught:
     defect_scores: Floats
     left_out: int = 0
     can_add: bool = True
+    threshold_reset: bool = False
 
 
 def teach(
