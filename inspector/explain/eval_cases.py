@@ -43,7 +43,9 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sensor:
+class SiteSensor:
+    """A sensor of a made-up site."""
+
     id: str
     kind: Kind
 
@@ -51,14 +53,14 @@ class _Sensor:
 @dataclass(frozen=True, slots=True)
 class _Row:
     label: str | None
-    sensor: _Sensor | None
+    sensor: SiteSensor | None
     cause: str
     action: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    sensors: tuple[_Sensor, ...]
+    sensors: tuple[SiteSensor, ...]
     labels: tuple[str, ...]
     rows: tuple[_Row, ...]
     known: tuple[Known, ...]
@@ -72,7 +74,7 @@ def cases(seed: int, count: int, words: Words = EVAL_WORDS) -> list[Case]:
 
 def _case(rng: random.Random, number: int, words: Words) -> Case:
     kinds = rng.sample(words.sensors, 4)
-    sensors = [_Sensor(kind.id or _sensor_id(rng, kind), kind) for kind in kinds]
+    sensors = [SiteSensor(kind.id or _sensor_id(rng, kind), kind) for kind in kinds]
     labels = rng.sample(words.labels, 4)
     rows = _rows(rng, sensors, labels, words)
     known = tuple(
@@ -82,7 +84,7 @@ def _case(rng: random.Random, number: int, words: Words) -> Case:
     camera = rng.choice(words.cameras)
     context = LineContext(cameras={camera: CameraView(1600, 1200, rng.choice((None, 0.04)))})
     site = _Site(tuple(sensors), tuple(labels), tuple(rows), known, context)
-    make = _Maker(rng, number, camera)
+    make = Maker(rng, number, camera)
     return _known_case(rng, make, site) if rng.random() < _SHARE_KNOWN else _plain_case(rng, make, site)
 
 
@@ -91,9 +93,9 @@ def _sensor_id(rng: random.Random, kind: Kind) -> str:
     return f"{short}{rng.randint(1, 9)}"
 
 
-def _rows(rng: random.Random, sensors: list[_Sensor], labels: list[str], words: Words) -> list[_Row]:
+def _rows(rng: random.Random, sensors: list[SiteSensor], labels: list[str], words: Words) -> list[_Row]:
     causes = rng.sample(words.causes, _ROWS)
-    pairs: list[tuple[str | None, _Sensor | None]] = [(labels[0], sensors[0]), (labels[1], sensors[1])]
+    pairs: list[tuple[str | None, SiteSensor | None]] = [(labels[0], sensors[0]), (labels[1], sensors[1])]
     pairs += [(labels[0], sensors[2]), (labels[2], None), (None, sensors[3]), (labels[2], sensors[0])]
     pairs += [(labels[1], sensors[2])]
     rng.shuffle(pairs)
@@ -121,14 +123,14 @@ def _symptom(rng: random.Random, row: _Row) -> str:
 
 
 @dataclass(slots=True)
-class _Maker:
+class Maker:
     """Makes records with a fresh part name and numbers."""
 
     rng: random.Random
     number: int
     camera: str
 
-    def event(self, sensor: _Sensor, level: str) -> SensorEvent:
+    def event(self, sensor: SiteSensor, level: str) -> SensorEvent:
         kind, rng = sensor.kind, self.rng
         normal, warn, alarm = kind.normal, kind.warn, kind.alarm
         if level == "normal":
@@ -202,7 +204,7 @@ class _Maker:
         return VerdictRecord(verdict=verdict, evidence=evidence)
 
 
-def _known_case(rng: random.Random, make: _Maker, site: _Site) -> Case:
+def _known_case(rng: random.Random, make: Maker, site: _Site) -> Case:
     row = rng.choice(site.rows)
     # A sensor misleads only where no row would then have all of its symptoms as well.
     misleading = [
@@ -223,7 +225,7 @@ def _known_case(rng: random.Random, make: _Maker, site: _Site) -> Case:
     return Case(record, site.context, site.known, row.cause, row.action, named)
 
 
-def _plain_case(rng: random.Random, make: _Maker, site: _Site) -> Case:
+def _plain_case(rng: random.Random, make: Maker, site: _Site) -> Case:
     sensors, known, context = site.sensors, site.known, site.context
     normal = [make.event(sensor, "normal") for sensor in sensors]
     vision = f"vision.{make.camera}"

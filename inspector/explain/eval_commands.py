@@ -1,24 +1,27 @@
 """`inspector explain ...`: how good explanations are."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from inspector.clock import SystemClock
 from inspector.config import ExplainerConfig
 from inspector.explain.eval_cases import Case, cases
 from inspector.explain.eval_run import evaluate
 from inspector.explain.eval_score import Outcome, Score, as_json
+from inspector.explain.eval_table import WIDTH, table
 from inspector.explain.start import TEMPLATE_ONLY
 from inspector.explain.terms import Language
+from inspector.explain.tune.command import TUNE_EPILOG, tune_command
 
 app = typer.Typer(no_args_is_help=True, help="Explanations of verdicts.")
 _TEMPLATE = "template"
-_WIDTH = 118
-"""What the table needs; a narrower terminal wraps it rather than losing figures."""
+
+
+app.command("tune", epilog=TUNE_EPILOG)(tune_command)
 
 
 @app.callback()
@@ -31,7 +34,7 @@ def eval_command(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names of `inspector models list`, GGUF files, or 'template'. Default: template."
+            help="Names of `inspector models list`, GGUF files, 'template'; MODEL+FILE with an adapter."
         ),
     ] = None,
     *,
@@ -59,13 +62,22 @@ def eval_command(
         inspector explain eval template qwen2.5-coder-1.5b -n 40 --language de
 
         inspector explain eval qwen2.5-coder-1.5b -n 200 --seed 7 --json
+
+        inspector explain eval smollm2-135m smollm2-135m+line4.lora.gguf
     """
     errors = Console(stderr=True)
     asked = cases(seed, count)
     scores: list[Score] = []
     for model in models or [_TEMPLATE]:
-        name = TEMPLATE_ONLY if model == _TEMPLATE else model
-        config = ExplainerConfig(model=name, threads=threads, nice=0, deadline_s=deadline, language=language)
+        name, _, adapter = (TEMPLATE_ONLY if model == _TEMPLATE else model).partition("+")
+        config = ExplainerConfig(
+            model=name,
+            adapter=Path(adapter) if adapter else None,
+            threads=threads,
+            nice=0,
+            deadline_s=deadline,
+            language=language,
+        )
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task(model, total=count)
 
@@ -80,8 +92,8 @@ def eval_command(
     if as_machine:
         typer.echo(as_json(scores, seed))
     else:
-        table = _table(scores, f"{count} incidents, seed {seed}, language {language}")
-        Console(width=max(_WIDTH, Console().width)).print(table)
+        found = table(scores, f"{count} incidents, seed {seed}, language {language}")
+        Console(width=max(WIDTH, Console().width)).print(found)
 
 
 def _line(case: Case, text: str, found: Outcome) -> str:
@@ -93,33 +105,3 @@ def _line(case: Case, text: str, found: Outcome) -> str:
         + (f"\n   not {', '.join(wrong)}; wanted: {case.cause}" if wrong else "")
         + (f"\n   {found.problem}" if found.problem else "")
     )
-
-
-def _table(scores: list[Score], title: str) -> Table:
-    table = Table(title=title, box=None)
-    heads = (
-        "model",
-        "valid",
-        "faithful",
-        "names it",
-        "|",
-        "template",
-        "faithful",
-        "cause",
-        "action",
-        "s",
-        "p95 s",
-    )
-    for head in (*heads, "tokens/s"):
-        table.add_column(head, justify="left" if head == "model" else "right", no_wrap=True)
-    for each in scores:
-        shares = (each.raw_valid, each.raw_faithful, each.raw_cause)
-        alone = ["-"] * 3 if each.model == "template alone" else [_percent(share) for share in shares]
-        told = [_percent(share) for share in (each.template, each.faithful, each.cause, each.action)]
-        took = [f"{each.median_s:.2f}", f"{each.p95_s:.2f}", f"{each.tokens_per_s:.1f}"]
-        table.add_row(each.model, *alone, "|", *told, *took)
-    return table
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -103,4 +103,6 @@ def evaluate(
         if heard is not None:
             heard.close()
     name = config.server.model if config.server else config.model
+    if config.adapter:
+        name += " tuned"
     return score("template alone" if heard is None else name, outcomes)

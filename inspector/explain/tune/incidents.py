@@ -6,7 +6,7 @@ cameras, marks without a name, frames of unknown size, verdicts at the deadline.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -70,9 +70,9 @@ def incidents(seed: int, count: int, words: Words) -> list[tuple[VerdictRecord, 
     ]
 
 
-def combinations(case: Case) -> frozenset[tuple[str, str]]:
-    """Return each label of `case` with the kind of each sensor beyond a limit ("" where there is none)."""
-    evidence = case.record.evidence
+def combinations(record: VerdictRecord) -> frozenset[tuple[str, str]]:
+    """Return each label with the kind of each sensor beyond a limit ("" where there is none)."""
+    evidence = record.evidence
     kinds = {event.kind for event in evidence.events if event.abnormal is not None} or {""}
     labels = {found.label for result in evidence.results for found in result.detections} or {""}
     return frozenset((label, kind) for label in labels for kind in kinds)
@@ -81,13 +81,6 @@ def combinations(case: Case) -> frozenset[tuple[str, str]]:
 def is_held_out(combination: tuple[str, str]) -> bool:
     """Return whether `combination` is kept for measuring. The same in every run and process."""
     return combination != ("", "") and random.Random("/".join(combination)).randrange(_HELD_OUT) == 0
-
-
-def split(found: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """Return the cases to tune on, and those to measure with: all of their combinations are held out."""
-    learn = [case for case in found if not any(map(is_held_out, combinations(case)))]
-    measure = [case for case in found if all(map(is_held_out, combinations(case)))]
-    return learn, measure
 
 
 def richer(record: VerdictRecord, words: Words, rng: random.Random) -> VerdictRecord:

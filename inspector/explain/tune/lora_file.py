@@ -19,7 +19,6 @@ from inspector.explain.gguf_header import read_header
 
 MAX_BYTES: Final = 20_000_000
 """An adapter is small: it travels with a site's configuration."""
-_HEADER_BYTES: Final = 200
 
 F32 = NDArray[np.float32]
 
@@ -32,9 +31,19 @@ class Lora:
     pairs: Mapping[str, tuple[F32, F32]]
 
 
-def expected_bytes(shapes: Mapping[str, tuple[int, int]], rank: int) -> int:
-    """Return about how large the file will be for layers of (outputs, inputs)."""
-    return sum(2 * rank * (outputs + inputs) + 2 * _HEADER_BYTES for outputs, inputs in shapes.values())
+def check_size(base: Path, rank: int) -> None:
+    """Raise ConfigError when an adapter of `rank` for the weights `base` would be too large to be kept."""
+    header = read_header(base)
+    width, hidden = header.number("embedding_length"), header.number("feed_forward_length")
+    heads = max(1, header.number("attention.head_count", 1))
+    narrow = width // heads * header.number("attention.head_count_kv", heads)
+    sides = 2 * (width + width) + 2 * (width + narrow) + 3 * (width + hidden)
+    size = header.number("block_count") * 2 * rank * sides
+    if size > MAX_BYTES:
+        raise ConfigError(
+            f"--rank {rank}: the adapter would have {size / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} at most; "
+            f"take {rank * MAX_BYTES // size}"
+        )
 
 
 def write_lora(path: Path, lora: Lora, base: Path, base_sha256: str, *, title: str, about: str = "") -> None:
