@@ -1,9 +1,9 @@
 """One MQTT connection that comes back by itself, and never holds up who publishes.
 
-Threads: `publish` is called by one thread (the caller's) and writes to the socket right there,
-without waking another thread first. The network thread connects, reads, keeps alive and
-reconnects. paho's client is not safe for two threads that write, so one lock is around all that
-touches it; it is never held over a blocking call.
+Threads: `publish` is called by one thread (the caller's) and writes to the socket right there, without
+waking another thread first. The network thread connects, reads, keeps alive and reconnects. paho's client
+is not safe for two threads that write, so one lock is around all that touches it; it is never held over a
+blocking call.
 """
 
 import select
@@ -34,11 +34,12 @@ from inspector.plc.client import (
     open_connection,
     socket_of,
 )
-from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused
+from inspector.plc.events import Acked, Connected, LinkEvent, Lost, SubscriptionRefused, Will
 from inspector.plc.inbox import Token
 from inspector.plc.login_errors import (
     HungUpError,
     explain_connect_error,
+    explain_flapping,
     explain_hang_up,
     explain_refusal,
 )
@@ -51,13 +52,12 @@ SHORT_S = 5.0  # so many as `FLAPS` connections in a row that were shorter are n
 FLAPS = 3
 DEFAULT_WINDOW = 20  # what common brokers take of unacknowledged messages when they do not say
 
-
 OnMessage = Callable[[str, bytes, bool, int, Token | None], None]
 """topic, payload, retained, received_ns, what to acknowledge; called in the network thread."""
 
 
 class Connection:
-    """See the module. `on_wake` and `on_message` are called in the network thread."""
+    """See the module. `on_wake`, `on_message` and `will` are called in the network thread."""
 
     def __init__(
         self,
@@ -65,15 +65,17 @@ class Connection:
         access: Access,
         *,
         subscriptions: tuple[str, ...],
-        will: tuple[str, bytes],
+        will: Callable[[], Will],
         clock: Clock,
         on_message: OnMessage,
         on_wake: Callable[[], None],
+        persistent: bool = True,
     ) -> None:
         self._config = config
         self._access = access
         self._subscriptions = subscriptions
         self._will = will
+        self._session_expiry_s = SESSION_EXPIRY_S if persistent else 0
         self._clock = clock
         self._on_message = on_message
         self._on_wake = on_wake
@@ -203,10 +205,7 @@ class Connection:
     def _lost(self, reason: str, short: int) -> Lost:
         if short < FLAPS:
             return Lost(self._generation, reason)
-        # Not every broker says so when it throws one of two clients with the same id out.
-        hint = f"does another client use client_id {self._config.client_id!r}?"
-        text = f"the broker ends every connection soon after the login; {hint}"
-        return Lost(self._generation, text, "BROKER_FLAPS")
+        return Lost(self._generation, explain_flapping(self._config), "BROKER_FLAPS")
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -223,15 +222,17 @@ class Connection:
     def _session(self) -> str:
         """Connect, serve until the connection ends, and return why it ended."""
         protocol = self._choose_protocol()
-        client = build_client(self._config, self._access, protocol, self._config.client_id, persistent=True)
-        client.will_set(self._will[0], self._will[1], qos=1, retain=True)
+        name, expiry_s = self._config.client_id, self._session_expiry_s
+        client = build_client(self._config, self._access, protocol, name, persistent=expiry_s > 0)
+        will = self._will()
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._handle_connect
         client.on_disconnect = self._handle_disconnect
         client.on_publish = self._handle_puback
         client.on_subscribe = self._handle_suback
         self._failure = ""
         try:
-            open_connection(client, self._config, session_expiry_s=SESSION_EXPIRY_S)
+            open_connection(client, self._config, session_expiry_s=expiry_s)
         except HungUpError:
             self._refused_v5 += 1
             return explain_hang_up(self._config)

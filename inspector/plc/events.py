@@ -38,4 +38,13 @@ class SubscriptionRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for us when we are gone without a word. At QoS 1."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
 LinkEvent = Connected | Lost | Acked | SubscriptionRefused

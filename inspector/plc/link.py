@@ -15,6 +15,7 @@ from inspector.plc import payloads
 from inspector.plc.client import read_access
 from inspector.plc.connection import Connection
 from inspector.plc.dispatch import Dispatcher
+from inspector.plc.events import Will
 from inspector.plc.fault_log import FaultLog
 from inspector.plc.inbox import MAX_BYTES, Inbox, Received, Token
 from inspector.plc.incoming import Decoder, Incoming
@@ -78,7 +79,9 @@ class PlcLink:
             config,
             access,
             subscriptions=(*plc_topics, *sensors.subscriptions),
-            will=(topics.availability, payloads.availability_payload(available=False)),
+            will=lambda: Will(
+                topics.availability, payloads.availability_payload(available=False), retain=True
+            ),
             clock=clock,
             on_message=self._inbox.put,
             on_wake=on_wake,

@@ -57,3 +57,9 @@ def explain_refusal(reason: ReasonCode, config: BrokerConfig) -> str:
     if name == "Client identifier not valid":
         return f"{where}: refuses client_id {config.client_id!r}; set another broker.client_id"
     return f"{where}: refuses the connection ({name})"
+
+
+def explain_flapping(config: BrokerConfig) -> str:
+    """Say why connections end again and again; not every broker says that two clients share an id."""
+    hint = f"does another client use client_id {config.client_id!r}?"
+    return f"the broker ends every connection soon after the login; {hint}"

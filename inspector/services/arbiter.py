@@ -16,6 +16,7 @@ from inspector.decide.rules import emergency
 from inspector.errors import InvariantError
 from inspector.plc.incoming import Incoming
 from inspector.plc.link import PlcLink
+from inspector.plc.sparkplug_bridge import SparkplugBridge
 from inspector.plc.state import CellState
 from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
@@ -101,6 +102,7 @@ class ArbiterService:
             service=_LINK,
             failsafe=Action(site.site.decision.failsafe.value),
         )
+        self._sparkplug = _sparkplug(context)
         self._state = CellState(stopped=self._link.left.stopped)
         self._resume()
         self._link.start()
@@ -130,6 +132,8 @@ class ArbiterService:
             if fault.service != _LINK and fault not in self._told:
                 self._told.append(fault)
                 self._link.send_fault(fault)
+                if self._sparkplug is not None:
+                    self._sparkplug.fault(fault)
         self._report()
         now_ns = self._clock.now_ns()
         if self._journal.step(now_ns):
@@ -137,6 +141,8 @@ class ArbiterService:
         return self._arbiter.next_wakeup_ns
 
     def close(self) -> None:
+        if self._sparkplug is not None:
+            self._sparkplug.close()
         self._link.close()
 
     # -- inputs ----------------------------------------------------------------------------------
@@ -190,6 +196,8 @@ class ArbiterService:
         for output in sent:
             if isinstance(output, VerdictRecord):
                 self._verdicts.send(output)
+                if self._sparkplug is not None:
+                    self._sparkplug.verdict(output.verdict)
                 self._context.metrics.observe_ns("decide", _since_last_evidence_ns(output))
                 self._context.counters["verdicts"] += 1
             elif isinstance(output, OpinionRequest):
@@ -209,6 +217,10 @@ class ArbiterService:
         latched = self._arbiter.latched_by is not None
         self._state.latched(latched)
         self._link.set_state(self._state.now, emergency_latched=latched)
+        if self._sparkplug is not None:
+            self._sparkplug.state(self._state.now, emergency_latched=latched)
+            for fault in self._sparkplug.poll():
+                self._context.fault_sink(fault)
         for delivery in self._link.deliveries():
             self._deliveries.send(delivery)
         for latency_ns in self._link.ack_latencies_ns():
@@ -241,6 +253,17 @@ def urgent_first(waiting: list[Incoming], policy: DecisionConfig) -> list[Incomi
 def make(context: Context, argument: str) -> ArbiterService:
     del argument
     return ArbiterService(context)
+
+
+def _sparkplug(context: Context) -> SparkplugBridge | None:
+    """The bridge to a Sparkplug B host, where the site file wants one; connecting."""
+    site = context.site
+    if site.site.sparkplug is None:
+        return None
+    folder = outbox_folder(site)
+    bridge = SparkplugBridge(site.site.broker, site.site.sparkplug, folder, context.clock, context.bus.wake)
+    bridge.start()
+    return bridge
 
 
 def _trigger_frames(context: Context) -> FrameSubscriber | None:
