@@ -84,6 +84,10 @@ def test_both_answer_as_they_do_apart_and_the_backbone_runs_once(models: Path) -
     for name in (SCORES, DISTANCES):
         assert np.allclose(runs[folder][name], runs[boxes][name], atol=1e-4)
     assert together.p_defect >= alone.p_defect
+    boxes_alone = decode(runs[boxes], load_manifest(boxes)).detections
+    assert boxes_alone  # over 0.001, the box threshold of that model
+    for found in boxes_alone[: 20 - len(alone.detections)]:
+        assert found in together.detections
 
 
 def test_models_that_do_not_go_together_are_refused(models: Path) -> None:

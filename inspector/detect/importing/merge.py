@@ -36,7 +36,10 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
         )
     model, shared = merged(onnx.load(one_class / first.onnx.file), onnx.load(boxes / second.onnx.file))
     head = msgspec.structs.replace(
-        second.head, outputs=_renamed(second.head.outputs, model), calibration=second.calibration
+        second.head,
+        outputs=_renamed(second.head.outputs, model),
+        calibration=second.calibration,
+        box_threshold=second.thresholds["box"],
     )
     manifest = Manifest(
         format=1,

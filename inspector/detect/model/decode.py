@@ -73,13 +73,14 @@ def decode_boxes(outputs: Outputs, head: Head, manifest: Manifest, calibration: 
     found = found_boxes(outputs, head, manifest.input, head.lowest_score)
     p_boxes = probability(found.scores, calibration)
     detections: list[Detection] = []
+    least = manifest.thresholds["box"] if head.box_threshold is None else head.box_threshold
     score = 0.0
     for label, raw, p, box in zip(found.labels, found.scores, p_boxes, found.boxes, strict=True):
         name = head.labels[int(label)]
         if name in head.good_labels:
             continue
         score = max(score, float(raw))
-        if p >= manifest.thresholds["box"] and len(detections) < MAX_DETECTIONS:
+        if p >= least and len(detections) < MAX_DETECTIONS:
             detections.append(Detection(label=name, score=float(p), box_px=_whole_pixels(box)))
     return Decoded(float(probability(score, calibration)), score, tuple(detections), None)
 

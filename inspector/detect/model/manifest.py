@@ -1,6 +1,8 @@
 """models/NAME/manifest.yaml: what a model file takes, what its outputs mean, how it was made."""
 
 import hashlib
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
 
@@ -46,12 +48,18 @@ class Calibration(_Part, frozen=True, kw_only=True):
     "logit", x = ln(score / (1 - score)) for scores that are probabilities already.
 
     `source` says what it rests on: good parts alone, or defects too; "none": on the network's own word.
+
+    Where one of these is there, it comes after that line, whose log-odds are z and whose probability is q:
+    `beta` (a, b, c), log-odds a ln(q) - b ln(1 - q) + c; `knots`, pairs of z and log-odds, both rising,
+    joined by straight lines and carried on with a slope of 1.
     """
 
     slope: float
     offset: float
     source: Literal["good", "good_and_defect", "none"]
     scale: Literal["ln", "logit"] = "ln"
+    beta: tuple[float, float, float] | None = None
+    knots: tuple[tuple[float, float], ...] = ()
 
 
 UNCALIBRATED: Final = Calibration(slope=1.0, offset=0.0, source="none", scale="logit")
@@ -64,8 +72,8 @@ class Head(_Part, frozen=True, kw_only=True):
     `outputs` names the graph's outputs by their role; boxes are in pixels of the network's input, where
     the frame lies as `fit` says. A label in `good_labels` speaks for a good part. Boxes under
     `lowest_score` are not looked at; of two that overlap by more than `largest_iou` the weaker goes.
-    `calibration` is that of the boxes where a one-class model finds boxes as well; the manifest's own is
-    then of the one-class score alone, else of all.
+    `calibration` is that of the boxes where a one-class model finds boxes as well, and `box_threshold` their
+    threshold; the manifest's own are then of the one-class score alone, else of all.
     """
 
     decode: str
@@ -80,6 +88,7 @@ class Head(_Part, frozen=True, kw_only=True):
     lowest_score: float = 0.05
     largest_iou: float = 0.5
     calibration: Calibration = UNCALIBRATED
+    box_threshold: float | None = None
 
 
 class OnnxFile(_Part, frozen=True, kw_only=True):
@@ -142,8 +151,7 @@ def parse_manifest(text: str, origin: str) -> Manifest:
             raise ConfigError(f"{origin}: thresholds.{key} must be there and between 0 and 1")
     if not manifest.labels:
         raise ConfigError(f"{origin}: labels must name at least one label")
-    if manifest.calibration.slope <= 0:
-        raise ConfigError(f"{origin}: calibration.slope must be over 0")
+    _check_calibration(manifest.calibration, f"{origin}: calibration")
     if min(manifest.input.width_px, manifest.input.height_px) < 1:
         raise ConfigError(f"{origin}: input.width_px and input.height_px must be over 0")
     _check_head(manifest, origin)
@@ -172,8 +180,24 @@ def _check_head(manifest: Manifest, origin: str) -> None:
         raise ConfigError(f"{origin}: head.outputs must name at least one output for each role")
     if not (0.0 <= head.lowest_score < 1.0 and 0.0 < head.largest_iou <= 1.0):
         raise ConfigError(f"{origin}: head.lowest_score and head.largest_iou must lie in 0 to 1")
-    if head.calibration.slope <= 0:
-        raise ConfigError(f"{origin}: head.calibration.slope must be over 0")
+    if head.box_threshold is not None and not 0.0 < head.box_threshold < 1.0:
+        raise ConfigError(f"{origin}: head.box_threshold must be between 0 and 1")
+    _check_calibration(head.calibration, f"{origin}: head.calibration")
+
+
+def _check_calibration(calibration: Calibration, where: str) -> None:
+    beta, knots = calibration.beta, calibration.knots
+    numbers = (calibration.slope, calibration.offset, *(beta or ()), *(v for knot in knots for v in knot))
+    if not all(math.isfinite(number) for number in numbers):
+        raise ConfigError(f"{where}: a number is not finite")
+    if calibration.slope <= 0:
+        raise ConfigError(f"{where}.slope must be over 0")
+    if beta is not None and (knots or min(beta[:2]) < 0 or max(beta[:2]) <= 0):
+        raise ConfigError(f"{where}.beta: a and b must not be negative, one of them over 0, and knots empty")
+    if knots and len(knots) < 2:
+        raise ConfigError(f"{where}.knots: takes two or more")
+    if any(low[0] >= high[0] or low[1] >= high[1] for low, high in pairwise(knots)):
+        raise ConfigError(f"{where}.knots must rise")
 
 
 def dump_manifest(manifest: Manifest) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +16,8 @@ from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.evaluating.evaluation import Evaluation, Kind, evaluate_model
 from inspector.detect.model.manifest import Calibration, Manifest, load_manifest
 from inspector.detect.model.model_folder import write_manifest
-from inspector.detect.risk.calibration import probability
+from inspector.detect.risk.calibration import log_odds, probability, score_at
+from inspector.detect.risk.calibration import moved as shifted
 from inspector.detect.risk.conformal import (
     Promise,
     RiskThreshold,
@@ -24,6 +25,7 @@ from inspector.detect.risk.conformal import (
     control_escapes,
     control_false_rejects,
 )
+from inspector.detect.risk.shapes import FEWEST, Choice, choose_shape
 from inspector.errors import ConfigError
 
 CALIBRATE_MODEL_EPILOG: Final = """DATA holds test_good and test_defect: parts off the line that the model
@@ -52,6 +54,9 @@ def calibrate_model(
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only say; leave the model as it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON, in the last line.")] = False,
+    shape: Annotated[
+        bool, typer.Option("--shape/--keep-shape", help="Line, beta or isotonic, whichever holds best.")
+    ] = True,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Set a model's threshold from a risk: p_defect 0.5 moves to where the promise holds."""
@@ -68,36 +73,54 @@ def calibrate_model(
     good, defect = _scores(evaluation, "good"), _scores(evaluation, "defect")
     control = control_escapes if max_escape is not None else control_false_rejects
     found = control(good, defect, rate)
-    moved = with_limit(evaluation.manifest, found.score, found.promised)
+    manifest = evaluation.manifest
+    choice = choose_shape(good, defect, manifest.calibration)
+    if not shape:
+        choice = replace(choice, shape="as it was", calibration=manifest.calibration)
+    moved = with_limit(manifest, found.score, found.promised, choice.calibration)
     limit = moved.thresholds["defect"]  # what is said is what the model will do from now on
     found = as_seen(found, *(probability(scores, moved.calibration) >= limit for scores in (good, defect)))
     if not dry_run:
         write_manifest(folder, moved)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(
+            json.dumps(asdict(found) | {"shape": choice.shape, "shapes": [asdict(j) for j in choice.judged]})
+        )
     else:
-        typer.echo(words(found, evaluation.manifest.name, len(good), len(defect), written=not dry_run))
+        typer.echo(shape_words(choice))
+        typer.echo(words(found, manifest.name, len(good), len(defect), written=not dry_run))
 
 
-def with_limit(manifest: Manifest, score: float, promised: Promise) -> Manifest:
-    """The manifest with p_defect at its threshold where `score` is; the slope stays. Raises ConfigError.
+def with_limit(
+    manifest: Manifest, score: float, promised: Promise, calibration: Calibration | None = None
+) -> Manifest:
+    """The manifest with p_defect at its threshold where `score` is; all log-odds of `calibration` (None: its
+    own) move alike. Raises ConfigError.
 
     A part with just this score is rejected when few may escape. When few good parts may be rejected, it is
     passed, and with it those of the next lower score: no rounding of logarithms tells them apart.
     """
     old, p = manifest.calibration, manifest.thresholds["defect"]
-    x = _scale(score, old)
-    offset = math.log(p / (1.0 - p)) - old.slope * x
-    aside = 1e-9 * max(1.0, abs(offset))  # more than the rounding of the odds
-    offset += aside if promised == "escape" else -aside
-    calibration = msgspec.structs.replace(old, offset=offset)
-    assert (float(probability(score, calibration)) >= p) == (promised == "escape")
+    new = old if calibration is None else calibration
+    if score <= 0.0 or (new.scale == "logit" and score >= 1.0):
+        raise ConfigError(f"the threshold would lie at a score of {score:g}, where none can be set")
+    by = math.log(p / (1.0 - p)) - float(log_odds(score, new))
+    aside = 1e-9 * max(1.0, abs(by), abs(new.offset))  # more than the rounding of the odds
+    new = shifted(new, by + (aside if promised == "escape" else -aside))
+    assert (float(probability(score, new)) >= p) == (promised == "escape")
     metrics = dict(manifest.metrics)
     if TYPICAL_GOOD in metrics:  # drift is measured from there
         typical = min(max(metrics[TYPICAL_GOOD], 1e-6), 1.0 - 1e-6)
-        shifted = math.log(typical / (1.0 - typical)) + offset - old.offset
-        metrics[TYPICAL_GOOD] = round(1.0 / (1.0 + math.exp(-shifted)), 6)
-    return msgspec.structs.replace(manifest, calibration=calibration, metrics=metrics)
+        metrics[TYPICAL_GOOD] = round(float(probability(score_at(typical, old), new)), 6)
+    return msgspec.structs.replace(manifest, calibration=new, metrics=metrics)
+
+
+def shape_words(choice: Choice) -> str:
+    """Which shape was chosen, and how each did on parts left out."""
+    if not choice.judged:
+        return f"probability's shape: as it was; comparing takes {FEWEST} parts of each kind"
+    each = "; ".join(f"{one.shape} {one.log_loss:.4f} / {one.brier:.4f}" for one in choice.judged)
+    return f"probability's shape: {choice.shape}; log loss / Brier score on parts left out: {each}"
 
 
 def parse_rate(text: str) -> float:
@@ -131,9 +154,3 @@ def words(found: RiskThreshold, name: str, good: int, defect: int, *, written: b
 def _scores(evaluation: Evaluation, kind: Kind) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     scores = [each.decoded.anomaly_score for each in evaluation.judgements if each.kind == kind]
     return np.array(scores, dtype=np.float64)
-
-
-def _scale(score: float, calibration: Calibration) -> float:
-    if score <= 0.0 or (calibration.scale == "logit" and score >= 1.0):
-        raise ConfigError(f"the threshold would lie at a score of {score:g}, where none can be set")
-    return math.log(score) if calibration.scale == "ln" else math.log(score / (1.0 - score))

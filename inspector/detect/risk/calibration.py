@@ -4,9 +4,11 @@ Scores are positive and their spread grows with their size, so that everything i
 """
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 _LOG_ODDS_AT_CENTRE: Final = 4.0  # p_defect of a typical good part: 0.018
 _LEAST_MARGIN: Final = 0.01  # of ln(score), over the worst good part
+_FARTHEST: Final = 1e4  # log-odds
 _SMALLEST_SPREAD: Final = 0.01  # of ln(score): below this, five look-alike images fool us
 
 
@@ -75,17 +78,63 @@ def fit_with_defects(good: Floats, defect: Floats, defect_share: float = 0.5) ->
 
 def probability(scores: npt.ArrayLike, calibration: Calibration) -> Floats:
     """p_defect of each score, same shape. Never falls as a score rises; a score of 0 gives 0."""
+    return _logistic(log_odds(scores, calibration))
+
+
+def log_odds(scores: npt.ArrayLike, calibration: Calibration) -> Floats:
+    """ln(p / (1 - p)) of each score, same shape."""
     values = np.maximum(np.asarray(scores, dtype=np.float64), 1e-300)
     x = np.log(values)
     if calibration.scale == "logit":
         x = x - np.log1p(-np.minimum(values, 1.0 - 1e-12))
-    return _logistic(calibration.slope * x + calibration.offset)
+    return shaped(calibration.slope * x + calibration.offset, calibration)
 
 
+def shaped(z: Floats, calibration: Calibration) -> Floats:
+    """What `beta` or `knots` make of the line's log-odds `z`; z itself without them."""
+    if calibration.beta is not None:
+        a, b, c = calibration.beta
+        return np.asarray(b * np.logaddexp(0.0, z) - a * np.logaddexp(0.0, -z) + c, dtype=np.float64)
+    if calibration.knots:
+        x, y = np.array(calibration.knots).T
+        beyond = np.minimum(z - x[0], 0.0) + np.maximum(z - x[-1], 0.0)
+        return np.asarray(np.interp(z, x, y) + beyond, dtype=np.float64)
+    return z
+
+
+@lru_cache(maxsize=64)
 def score_at(p: float, calibration: Calibration) -> float:
     """The score that `probability` maps to `p`."""
-    x = (np.log(p / (1 - p)) - calibration.offset) / calibration.slope
+    x = (_unshaped(math.log(p / (1 - p)), calibration) - calibration.offset) / calibration.slope
     return float(1.0 / (1.0 + np.exp(-x)) if calibration.scale == "logit" else np.exp(x))
+
+
+def moved(calibration: Calibration, by: float) -> Calibration:
+    """The same with `by` added to all log-odds."""
+    if calibration.beta is not None:
+        a, b, c = calibration.beta
+        return msgspec.structs.replace(calibration, beta=(a, b, c + by))
+    if calibration.knots:
+        return msgspec.structs.replace(calibration, knots=tuple((z, y + by) for z, y in calibration.knots))
+    return msgspec.structs.replace(calibration, offset=calibration.offset + by)
+
+
+def _unshaped(wanted: float, calibration: Calibration) -> float:
+    """The inverse of `shaped`."""
+    if calibration.knots:
+        x, y = np.array(calibration.knots).T
+        beyond = min(wanted - y[0], 0.0) + max(wanted - y[-1], 0.0)
+        return float(np.interp(wanted, y, x) + beyond)
+    if calibration.beta is None:
+        return wanted
+    low, high = -_FARTHEST, _FARTHEST
+    for _ in range(100):
+        middle = (low + high) / 2.0
+        if float(shaped(np.asarray(middle), calibration)) < wanted:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _logistic(x: Floats) -> Floats:
