@@ -8,7 +8,7 @@ from sparkplug_rules import StrictHost, read_payload
 from inspector.config import SparkplugDevice
 from inspector.flat import RefusedError
 from inspector.plc.sparkplug_node import METRICS, SparkplugNode
-from inspector.sparkplug_b import DataType, Metric, Payload, encode
+from inspector.sparkplug_b import DataType, Metric, Payload, Value, encode
 
 UTC_NS = 1_763_822_831_000_000_000
 PLACE = SparkplugDevice(group_id="plant", edge_node_id="cell1", device_id="inspection")
@@ -25,7 +25,7 @@ STEPS = st.lists(st.one_of(CHANGES, st.sampled_from(["rebirth", "reconnect"])), 
 
 @given(STEPS, st.sampled_from([PLACE, NODE_ONLY]), st.integers(-1, 255))
 def test_a_strict_host_takes_all_of_it_and_knows_every_value(
-    steps: list[dict[str, object] | str], place: SparkplugDevice, bd_seq: int
+    steps: list[dict[str, Value | None] | str], place: SparkplugDevice, bd_seq: int
 ) -> None:
     node = SparkplugNode(place, bd_seq)
     host = StrictHost("plant", "cell1", place.device_id)

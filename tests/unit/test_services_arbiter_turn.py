@@ -1,6 +1,7 @@
 """One turn of the arbiter: what is taken first of all that came at once."""
 
 from inspector.config import DecisionConfig
+from inspector.plc.incoming import Incoming
 from inspector.services.arbiter import urgent_first
 from inspector.types import Command, CommandKind, PartTrigger, Quality, SensorEvent
 
@@ -25,6 +26,6 @@ def test_an_emergency_waits_for_no_reading_trigger_or_command_of_its_turn() -> N
     trigger = PartTrigger(part_id="P1", seq=1, trigger_ns=1, received_ns=1)
     reset = Command(kind=CommandKind.RESET, source="hmi", received_ns=1)
     first, second = event(100, 0.81), event(101, 1.0)
-    came = [reset, trigger, *readings[:30], first, *readings[30:], second]
+    came: list[Incoming] = [reset, trigger, *readings[:30], first, *readings[30:], second]
     assert urgent_first(came, policy) == [first, second, *readings, reset, trigger]
     assert urgent_first([], policy) == []
