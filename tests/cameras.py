@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
@@ -44,6 +45,7 @@ class CameraProcess:
         )
         while not self._listens():
             assert self._process.poll() is None, "the camera did not start"
+            time.sleep(0.005)  # not to take the processor from what is waited for
 
     def kill(self) -> None:
         """SIGKILL: no goodbye to anyone."""
