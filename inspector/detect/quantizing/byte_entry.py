@@ -1,19 +1,25 @@
 """A quicker way of the frame into an int8 graph: in bytes, and scaled row by row. Pure but for ONNX objects.
 
-The same bilinear scaling as `graph.network_input`, in two steps with rounding to bytes after each. In each
-step a whole row of pixels lies along the channels, where a CPU's vector units work; OpenVINO's scaling of
-three channels or one leaves most of their width idle (docs/decisions/030).
+The same bilinear scaling as `graph.network_input`, in two steps with rounding to bytes after each. First
+the rows, with a whole row of pixels along the channels, where a CPU's vector units work; OpenVINO's scaling
+of three channels or one leaves most of their width idle. Then the columns: where so many pixels always
+become so many (8 become 7 from 512 to 448), that is one small product of matrices, and the pixels stay in
+order; else the image is turned and scaled as rows are (docs/decisions/046).
 """
 
 from dataclasses import dataclass
+from math import gcd
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from inspector.detect.teaching.graph import IMAGE, GraphBuilder
 
 _PREFIX = "byte_entry/"
+_MOST_STEPS: Final = 127  # of a weight in int8
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +124,59 @@ def _scaled(
         return builder.add("Transpose", IMAGE, perm=[0, 3, 1, 2])
     (columns, rows), (width, height) = source, size
     value = _along(builder, IMAGE, rows, height, columns * channels)
+    if columns == width:
+        value = builder.add("Reshape", value, builder.integers(1, height, width, channels))
+        return builder.add("Transpose", value, perm=[0, 3, 1, 2])
+    steps = _repeated(columns, width)
+    if steps is not None:
+        value = _by_product(builder, value, steps, (height, columns, channels))
+        value = builder.add("Reshape", value, builder.integers(1, height, width, channels))
+        return builder.add("Transpose", value, perm=[0, 3, 1, 2])
     value = builder.add("Reshape", value, builder.integers(1, height, columns, channels))
     value = builder.add("Transpose", value, perm=[0, 2, 1, 3])
     value = _along(builder, value, columns, width, height * channels)
     value = builder.add("Reshape", value, builder.integers(1, width, height, channels))
     return builder.add("Transpose", value, perm=[0, 3, 2, 1])
+
+
+def _repeated(length: int, wanted: int) -> npt.NDArray[np.int8] | None:
+    """Weights (pixels, scaled pixels) of a linear scaling that repeats, in steps of 1 / (2 x scaled pixels).
+
+    None where one is enlarged, as pixels then depend on their neighbours' too, or where a weight is no
+    whole number of steps in int8.
+    """
+    pixels, scaled = length // gcd(length, wanted), wanted // gcd(length, wanted)
+    if pixels < scaled or 2 * scaled > _MOST_STEPS:
+        return None
+    weights = np.zeros((pixels, scaled), dtype=np.int8)
+    for place in range(scaled):
+        # Of half a pixel each: (place + 1/2) * pixels / scaled - 1/2, times 2 * scaled.
+        left, rest = divmod((2 * place + 1) * pixels - scaled, 2 * scaled)
+        weights[left, place] = 2 * scaled - rest
+        if rest:
+            weights[left + 1, place] = rest
+    return weights
+
+
+def _by_product(
+    builder: GraphBuilder, value: str, steps: npt.NDArray[np.int8], shape: tuple[int, int, int]
+) -> str:
+    """Scale the columns of `shape` (height, columns, channels) by `steps`; what comes is bytes again."""
+    height, columns, channels = shape
+    pixels, scaled = steps.shape
+    matrix = np.kron(steps, np.eye(channels, dtype=np.int8))
+    one, zero = builder.number(1.0), _bytes(builder, np.zeros((), dtype=np.uint8))
+    value = builder.add("Reshape", value, builder.integers(1, height, columns // pixels, pixels * channels))
+    value = builder.add("DequantizeLinear", value, one, zero)
+    weights = builder.add(
+        "DequantizeLinear",
+        _bytes(builder, matrix),
+        builder.constant(np.full(scaled * channels, 1 / (2 * scaled), dtype=np.float32)),
+        _bytes(builder, np.zeros(scaled * channels, dtype=np.int8)),
+        axis=1,
+    )
+    value = builder.add("MatMul", value, weights)
+    return builder.add("QuantizeLinear", value, one, zero)
 
 
 def _along(builder: GraphBuilder, value: str, length: int, wanted: int, lanes: int) -> str:
@@ -134,3 +188,9 @@ def _along(builder: GraphBuilder, value: str, length: int, wanted: int, lanes: i
         coordinate_transformation_mode="half_pixel",
     )  # fmt: skip
     return builder.add("Transpose", value, perm=[0, 2, 3, 1])
+
+
+def _bytes(builder: GraphBuilder, value: npt.NDArray[np.int8] | npt.NDArray[np.uint8]) -> str:
+    name = f"bytes_{len(builder.constants)}"
+    builder.constants.append(numpy_helper.from_array(value, name))
+    return name

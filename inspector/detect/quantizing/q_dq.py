@@ -102,36 +102,6 @@ def quantized(
     return copy
 
 
-def with_small_matrices(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that stores the half-precision matrices of its products as int8, one scale a column.
-
-    The products are computed in float32 as before; file and memory shrink.
-    """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    graph = copy.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    used = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        tensor = constants.get(node.input[0]) if node.op_type == "Cast" else None
-        if tensor is None or node.output[0] not in used or tensor.data_type != TensorProto.FLOAT16:
-            nodes.append(node)
-            continue
-        value = numpy_helper.to_array(tensor).astype(np.float32)
-        scale = np.maximum(np.abs(value).max(axis=-2, keepdims=True), 1e-12) / np.float32(127.0)
-        steps = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(steps, name))
-        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}/scale"))
-        nodes.append(helper.make_node("Cast", [name], [f"{name}/steps"], to=TensorProto.FLOAT))
-        nodes.append(helper.make_node("Mul", [f"{name}/steps", f"{name}/scale"], [node.output[0]]))
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.checker.check_model(copy)
-    return copy
-
-
 def _chains(model: onnx.ModelProto, chosen: Sequence[str]) -> set[str]:
     """Values that come from the convolutions `chosen` by fused operators and Adds alone."""
     found = set(chosen)

@@ -22,8 +22,8 @@ from inspector.detect.quantizing.q_dq import (
     activations,
     convolutions,
     quantized,
-    with_small_matrices,
 )
+from inspector.detect.quantizing.scoring import LARGEST_RESIDUAL, with_convolved_scoring
 from inspector.errors import ConfigError, ModelError
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +94,10 @@ def quantize(
     if not options.for_gpu:
         exact = byte_range(original)
         ranges |= {name: Range(*values) for name, values in exact.items() if name in ranges}
-        source = with_small_matrices(with_byte_entry(original))
+        scoring = with_convolved_scoring(original)
+        chosen = [*chosen, *scoring.residuals]
+        ranges |= dict.fromkeys(scoring.residuals.values(), Range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
+        source = with_byte_entry(scoring.model)
     model = quantized(source, chosen, ranges, how)
     data_after = model.SerializeToString()
 
