@@ -61,6 +61,12 @@ def common_layout(paths: list[Path], like: InputLayout | None = None) -> InputLa
     return InputLayout(width_px=width, height_px=height, pixel_format=pixel_format)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels. Raises ConfigError for an image that cannot be taken."""
+    image = _read(path)
+    return image.shape[1], image.shape[0]
+
+
 def read_image(path: Path, layout: InputLayout) -> npt.NDArray[np.uint8]:
     """The image as uint8 (height, width, channels) of `layout`; another size is scaled to it.
 

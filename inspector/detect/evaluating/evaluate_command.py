@@ -15,7 +15,8 @@ from inspector.detect.evaluating.evaluation_report import figure_rows, report_ht
 from inspector.errors import StoreError
 
 EVALUATE_EPILOG: Final = """DATA holds test_good, test_defect and, where there are any, masks
-(STEM.png for a defect, white where it is defective).
+(STEM.png for a defect, white where it is defective). For a model that finds boxes: labels.json in COCO's
+format, with those folders or without; an image without boxes is a good part.
 
 Examples:
 
@@ -24,6 +25,8 @@ inspector evaluate flange images    (a table)
 inspector evaluate flange images --report flange.html    (and the worst images with heat maps)
 
 inspector evaluate models/flange images --json --escape 0
+
+inspector evaluate pcb boards --labels boards/annotations.json    (and mAP)
 """
 
 
@@ -35,14 +38,17 @@ def evaluate(
     escape: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Escape rate at which false rejects are told.")
     ] = 0.01,
+    labels: Annotated[Path | None, typer.Option(help="COCO labels, if not labels.json in DATA.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file with the worst images.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, in the last line.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
-    """Measure a model on labelled images: image AUROC, AUPRO, pixel AUROC, F1, false rejects, time."""
+    """Measure a model on labelled images: AUROC, AUPRO, F1, false rejects, mAP of boxes, time."""
     folder = find_model(model, [models, Path()])
     with progress_bar() as show:
-        evaluation = evaluate_model(folder, data, escape_rate=escape, threads=threads, progress=show)
+        evaluation = evaluate_model(
+            folder, data, escape_rate=escape, threads=threads, progress=show, labels=labels
+        )
     if report is not None:
         _write(report, evaluation)
     if as_json:

@@ -12,12 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.evaluating.box_figures import BoxPx, ImageBoxes
+from inspector.detect.evaluating.box_labels import (
+    box_figures,
+    box_head,
+    check_names,
+    find_labels,
+    named_boxes,
+    true_boxes,
+)
 from inspector.detect.evaluating.evaluate import auroc, best_f1, error_rates, f1_at, false_reject_at_escape
 from inspector.detect.evaluating.pixel_figures import Map, Mask, PixelFigures, pixel_figures, to_mask_size
 from inspector.detect.images import list_images, read_image
-from inspector.detect.model.decode import Decoded, decode
+from inspector.detect.model.decode import Decoded, decode, found_boxes
 from inspector.detect.model.manifest import InputLayout, Manifest, load_manifest
 from inspector.detect.teaching.graph import SCORE_MAP
+from inspector.detect.training.coco import LabelledImage, LabelledSet
+from inspector.detect.training.labelled_image import read_labelled
 from inspector.errors import ConfigError
 
 Progress = Callable[[str, int, int], None]
@@ -39,6 +50,8 @@ class Judgement:
     decoded: Decoded
     score_map: Map | None
     ms: float
+    truth: tuple[tuple[str, BoxPx], ...] | None = None  # None: nobody labelled its boxes
+    found: tuple[tuple[str, float, BoxPx], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,48 +68,85 @@ class Evaluation:
 
 
 def evaluate_model(
-    folder: Path, data: Path, *, escape_rate: float, threads: int, progress: Progress
+    folder: Path,
+    data: Path,
+    *,
+    escape_rate: float,
+    threads: int,
+    progress: Progress,
+    labels: Path | None = None,
 ) -> Evaluation:
     """Judge data/test_good and data/test_defect; data/masks/STEM.png mark defects (over 0: defective).
+
+    `labels`, or data/labels.json where it is there, holds boxes in COCO's format; images that only it names
+    are judged too, those without boxes as good parts.
 
     Milliseconds are of the graph and its decoding, one image at a time, without reading the file. Raises
     ConfigError for data that will not do, ModelError for a model that cannot be run.
     """
     manifest = load_manifest(folder)
-    good, defect = _folder(data, GOOD_FOLDER), _folder(data, DEFECT_FOLDER)
-    if not good and not defect:
+    boxes = find_labels(data, labels)
+    parts = _parts(data, boxes)
+    if not parts:
         raise ConfigError(f"{data}: no images in {GOOD_FOLDER} or {DEFECT_FOLDER}; see --help for the layout")
+    if boxes is not None and (head := box_head(manifest)) is not None:
+        check_names(boxes, head)
     run = CpuRun((folder / manifest.onnx.file).read_bytes(), str(folder), threads=threads)
-    labelled: list[tuple[Path, Kind]] = [(path, "good") for path in good]
-    labelled += [(path, "defect") for path in defect]
     for _ in range(_WARM_UP):
-        run(read_image(labelled[0][0], manifest.input)[None])
+        run(_read(parts[0], manifest)[None])
     judgements = []
-    for done, (path, kind) in enumerate(labelled):
-        progress("Judging", done, len(labelled))
-        judgements.append(_judge(run, manifest, path, kind))
-    progress("Judging", len(labelled), len(labelled))
+    for done, part in enumerate(parts):
+        progress("Judging", done, len(parts))
+        judgements.append(_judge(run, manifest, part, boxes))
+    progress("Judging", len(parts), len(parts))
     return Evaluation(
         manifest, tuple(judgements), _figures(manifest, judgements, data / MASK_FOLDER, escape_rate)
     )
 
 
-def _folder(data: Path, name: str) -> list[Path]:
-    return list_images(data / name) if (data / name).is_dir() else []
+@dataclass(frozen=True, slots=True)
+class _Part:
+    path: Path
+    kind: Kind
+    labelled: LabelledImage | None
 
 
-def _judge(run: CpuRun, manifest: Manifest, path: Path, kind: Kind) -> Judgement:
-    pixels = read_image(path, manifest.input)[None]
+def _parts(data: Path, boxes: LabelledSet | None) -> list[_Part]:
+    labelled = {} if boxes is None else {image.path.resolve(): image for image in boxes.images}
+    folders: tuple[tuple[Kind, str], ...] = (("good", GOOD_FOLDER), ("defect", DEFECT_FOLDER))
+    parts = [
+        _Part(path, kind, labelled.pop(path.resolve(), None))
+        for kind, name in folders
+        if (data / name).is_dir()
+        for path in list_images(data / name)
+    ]
+    return parts + [
+        _Part(image.path, "defect" if image.boxes else "good", image) for image in labelled.values()
+    ]
+
+
+def _read(part: _Part, manifest: Manifest) -> npt.NDArray[np.uint8]:
+    if part.labelled is None:
+        return read_image(part.path, manifest.input)
+    return read_labelled(part.labelled, manifest.input)
+
+
+def _judge(run: CpuRun, manifest: Manifest, part: _Part, boxes: LabelledSet | None) -> Judgement:
+    pixels = _read(part, manifest)[None]
     start = perf_counter()
     outputs = run(pixels)
     decoded = decode(outputs, manifest)
     ms = (perf_counter() - start) * 1e3
+    truth, found, head = None, tuple[tuple[str, float, BoxPx], ...](), box_head(manifest)
+    if boxes is not None and part.labelled is not None and head is not None:
+        truth = true_boxes(part.labelled, boxes.labels, manifest.input)
+        found = named_boxes(found_boxes(outputs, head, manifest.input, head.lowest_score), head)
     score_map = outputs.get(SCORE_MAP)
     if score_map is None and decoded.heatmap is not None:  # a model of another make: what it shows
         heat = decoded.heatmap
         score_map = np.frombuffer(heat.data, dtype=np.uint8).reshape(heat.height, heat.width)
     plain = None if score_map is None else np.asarray(score_map, dtype=np.float32)
-    return Judgement(path, kind, decoded, plain, ms)
+    return Judgement(part.path, part.kind, decoded, plain, ms, truth, found)
 
 
 def _figures(
@@ -111,6 +161,7 @@ def _figures(
     rates = error_rates(good_p, defect_p, limit)
     pixels = _pixels(judgements, masks, manifest.input)
     times = np.array([each.ms for each in judgements])
+    labelled = [ImageBoxes(each.truth, each.found) for each in judgements if each.truth is not None]
     return {
         "image_auroc": auroc(good, defect),
         "aupro": pixels.aupro,
@@ -125,6 +176,7 @@ def _figures(
         "good_images": float(len(good)),
         "defect_images": float(len(defect)),
         "marked_regions": float(pixels.regions),
+        **box_figures(labelled),
     }
 
 

@@ -21,6 +21,8 @@ _WORDS: Final = {
     "aupro": "AUPRO (to 30 % false positives)",
     "pixel_auroc": "Pixel AUROC",
     "map50": "mAP at IoU 0.5",
+    "map": "mAP over IoU 0.5 to 0.95",
+    "true_boxes": "Labelled boxes",
     "f1": "F1 at the model's threshold",
     "best_f1": "Best F1",
     "escape_rate": "Escapes at the threshold",
@@ -46,7 +48,7 @@ def figure_rows(figures: dict[str, float]) -> list[tuple[str, str]]:
         value = figures.get(key, float("nan"))
         if math.isnan(value):
             continue
-        whole = key.endswith(("_images", "_regions"))
+        whole = key.endswith(("_images", "_regions", "_boxes"))
         rate = key in ("escape_rate", "false_reject_rate", "false_reject_at_escape")
         rows.append((words, f"{value:.0f}" if whole else f"{value:.2%}" if rate else f"{value:.4f}"))
     return rows
@@ -93,8 +95,8 @@ def _figure(judgement: Judgement, evaluation: Evaluation) -> str:
 
 
 def _picture(judgement: Judgement, layout: InputLayout) -> bytes:
-    """The image with its heat map over it and its boxes, as JPEG."""
-    pixels = read_image(judgement.path, layout)
+    """The image with its heat map over it, true boxes in green and found ones in yellow, as JPEG."""
+    pixels = read_image(judgement.path, layout)  # without a template: people know the image itself
     colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR if layout.channels == 1 else cv2.COLOR_RGB2BGR)
     scale = min(1.0, _SIDE_PX / max(colour.shape[:2]))
     small = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -103,6 +105,9 @@ def _picture(judgement: Judgement, layout: InputLayout) -> bytes:
         cells = np.frombuffer(heat.data, dtype=np.uint8).reshape(heat.height, heat.width)
         small = _overlay(small, cells)
     shown = np.clip(small, 0, 255).astype(np.uint8)
+    for _, true_box in judgement.truth or ():
+        x0, y0, x1, y1 = (round(value * scale) for value in true_box)
+        cv2.rectangle(shown, (x0, y0), (x1 - 1, y1 - 1), (80, 220, 80), 1)
     for detection in judgement.decoded.detections:
         x0, y0, x1, y1 = (round(value * scale) for value in detection.box_px)
         cv2.rectangle(shown, (x0, y0), (x1 - 1, y1 - 1), (0, 255, 255), 1)

@@ -9,6 +9,7 @@ import msgspec
 from inspector.errors import ConfigError
 
 LABELS_NAME: Final = "labels.json"
+_MOST_BYTES: Final = 100_000_000
 _SLACK_PX: Final = 1.0  # tools round: a box may stick out by this much, and is cut
 
 
@@ -71,6 +72,8 @@ def read_coco(folder: Path, labels: Path | None = None) -> LabelledSet:
     """
     path = labels or folder / LABELS_NAME
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigError(f"{path}: over {_MOST_BYTES // 10**6} MB; give the labels of fewer images")
         file = msgspec.json.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); it holds COCO labels") from error

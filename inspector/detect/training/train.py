@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import cv2
 import msgspec
 import numpy as np
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.evaluating.box_figures import BoxPx, ImageBoxes, mean_average_precision
-from inspector.detect.images import common_layout, read_image
+from inspector.detect.images import common_layout
 from inspector.detect.model.candidates import Candidates
 from inspector.detect.model.decode import found_boxes
 from inspector.detect.model.manifest import (
@@ -31,6 +30,7 @@ from inspector.detect.teaching.graph import F32, GraphBuilder, finish, network_i
 from inspector.detect.training.box_graph import DISTANCES, SCORES, build, with_weights
 from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
 from inspector.detect.training.fit import FitOptions, fit
+from inspector.detect.training.labelled_image import read_labelled
 from inspector.detect.training.targets import Boxes, Pixels
 from inspector.errors import ConfigError
 
@@ -135,19 +135,6 @@ def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
     scale = min(1.0, (_PIXEL_BUDGET / (width_px * height_px)) ** 0.5)
     width, height = (max(_STEP * 4, round(side * scale / _STEP) * _STEP) for side in (width_px, height_px))
     return width, height
-
-
-def composite(image: Pixels, template: Pixels) -> Pixels:
-    """(H, W) and (H, W) to RGB8 (H, W, 3): the image, its template, and how far they differ."""
-    return np.dstack([image, template, cv2.absdiff(image, template)])
-
-
-def read_labelled(image: LabelledImage, layout: InputLayout) -> Pixels:
-    """The image as `layout` wants it, uint8 (H, W, C), with its template where it has one."""
-    if image.template is None:
-        return read_image(image.path, layout)
-    grey = msgspec.structs.replace(layout, pixel_format="Mono8")
-    return composite(read_image(image.path, grey)[..., 0], read_image(image.template, grey)[..., 0])
 
 
 def _layout(labelled: LabelledSet) -> InputLayout:
