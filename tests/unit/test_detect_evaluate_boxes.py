@@ -75,7 +75,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def coco(
-    boxes: dict[str, tuple[float, ...] | None], size: tuple[int, int] = (WIDTH, HEIGHT)
+    boxes: Mapping[str, tuple[float, ...] | None], size: tuple[int, int] = (WIDTH, HEIGHT)
 ) -> dict[str, Any]:
     """COCO labels of these images, each with one box (x0, y0, x1, y1) or none."""
     annotations = [
