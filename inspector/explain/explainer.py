@@ -87,8 +87,8 @@ class Explainer:
         """Whether there is a language model at all."""
         return self._engine is not None
 
-    def explain(self, record: VerdictRecord, deadline_ns: int) -> Explanation:
-        """Return an explanation of `record` by `deadline_ns` (CLOCK_MONOTONIC).
+    def explain(self, record: VerdictRecord, deadline_ns: int, images: tuple[bytes, ...] = ()) -> Explanation:
+        """Return an explanation of `record` by `deadline_ns` (CLOCK_MONOTONIC). `images` show the part.
 
         `latency_ms` counts from the call. When the model is wrong it is told so and asked once
         more, if there is time; after that, and when it is late, the text is the template's. An incident
@@ -99,7 +99,7 @@ class Explainer:
         facts, causes = self._found(record)
         written = self._reuse.again(facts, causes[0])
         if written is None:
-            written = self._write(facts, causes, started_ns, deadline_ns)
+            written = self._write(facts, causes, images, started_ns, deadline_ns)
         else:
             self.counters["reused"] += 1
         return self._explanation(record, written, self._speech.template(facts, causes[0]), started_ns)
@@ -167,7 +167,14 @@ class Explainer:
             latency_ms=(self._clock.now_ns() - started_ns) / NS_PER_MS,
         )
 
-    def _write(self, facts: Facts, causes: tuple[Cause, ...], now_ns: int, deadline_ns: int) -> Worded | None:
+    def _write(
+        self,
+        facts: Facts,
+        causes: tuple[Cause, ...],
+        images: tuple[bytes, ...],
+        now_ns: int,
+        deadline_ns: int,
+    ) -> Worded | None:
         if self._engine is None:
             return None
         if deadline_ns - now_ns <= _SKIP_BELOW * self._usual_ns:
@@ -175,7 +182,7 @@ class Explainer:
             self.counters["skipped"] += 1
             return None
         try:
-            written = self._checked(self._engine, facts, causes, deadline_ns)
+            written = self._checked(self._engine, facts, causes, images, deadline_ns)
         except PreemptedError:
             raise
         except DeadlineError:
@@ -189,10 +196,15 @@ class Explainer:
         return None
 
     def _checked(
-        self, engine: Engine, facts: Facts, causes: tuple[Cause, ...], deadline_ns: int
+        self,
+        engine: Engine,
+        facts: Facts,
+        causes: tuple[Cause, ...],
+        images: tuple[bytes, ...],
+        deadline_ns: int,
     ) -> Worded | None:
         lexicon = self._speech.lexicon
-        prompt = build(facts, causes, self._language)
+        prompt = build(facts, causes, self._language, images)
         schema = schema_for(facts, causes, lexicon)
         for attempt in (1, 2):
             answer = self._complete(engine, prompt, schema, deadline_ns)

@@ -12,6 +12,7 @@ import msgspec
 
 from inspector.explain.facts import FactKind, Facts
 from inspector.explain.prompt import CONSTANTS, Prompt, Turn
+from inspector.explain.prompt_words import PROMPT_WORDS
 from inspector.explain.terms import Language
 
 CHOICES = ("no", "yes")
@@ -50,7 +51,7 @@ def log_odds_of(probability: float) -> float:
     return math.log(bounded / (1.0 - bounded))
 
 
-def question(facts: Facts, language: Language = "en") -> Prompt:
+def question(facts: Facts, language: Language = "en", images: tuple[bytes, ...] = ()) -> Prompt:
     """Return what to ask. It begins as every explanation's prompt in `language` does, so the cache serves
     both; the facts are those that were gathered, in English.
 
@@ -58,4 +59,6 @@ def question(facts: Facts, language: Language = "en") -> Prompt:
     """
     seen = [fact for fact in facts.facts if fact.kind is not FactKind.DECISION]
     lines = [f"{fact.id}. {fact.text}" for fact in seen] or ["nothing was seen or measured"]
-    return (*CONSTANTS[language], Turn("user", "\n".join([*lines, _QUESTION])))
+    if images:
+        lines.insert(0, PROMPT_WORDS["en"].picture)
+    return (*CONSTANTS[language], Turn("user", "\n".join([*lines, _QUESTION]), images))

@@ -5,7 +5,7 @@ computes it once; what is new for each verdict is some hundred tokens at the end
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inspector.explain.causes import Cause
@@ -37,13 +37,23 @@ CONSTANTS: Mapping[Language, Prompt] = {
 }
 
 
-def build(facts: Facts, causes: tuple[Cause, ...], language: Language = "en") -> Prompt:
-    """Return the prompt for `facts`, told in `language`. Every name in it has been through `names`."""
+def build(
+    facts: Facts,
+    causes: tuple[Cause, ...],
+    language: Language = "en",
+    images: tuple[bytes, ...] = (),
+) -> Prompt:
+    """Return the prompt for `facts`, told in `language`. Every name in it has been through `names`.
+
+    `images` are PNG files of `pictures`, for a model that sees.
+    """
     words = PROMPT_WORDS[language]
     told = [fact for fact in facts.facts if any(matters(fact, cause) for cause in causes)]
     lines = [f"{fact.id}. {_line(fact, words)}" for fact in told]
     lines += [f"{words.cause.format(number)}{cause.brief}" for number, cause in enumerate(causes, 1)]
-    return (*CONSTANTS[language], Turn("user", "\n".join(lines)))
+    if images:
+        lines.insert(0, words.picture)
+    return (*CONSTANTS[language], Turn("user", "\n".join(lines), images))
 
 
 def _line(fact: Fact, words: PromptWords) -> str:
@@ -56,4 +66,5 @@ def retry(prompt: Prompt, problem: str) -> Prompt:
 
     The answer itself is left out: shown it, a small model writes it again.
     """
-    return (*prompt[:-1], Turn("user", f"{prompt[-1].content}\nMind: {problem}."))
+    asked = prompt[-1]
+    return (*prompt[:-1], replace(asked, content=f"{asked.content}\nMind: {problem}."))

@@ -11,12 +11,14 @@ from inspector.explain.terms import Language
 
 @dataclass(frozen=True, slots=True)
 class PromptWords:
-    """`normal` stands for every reading within limits, `cause` before a cause's number."""
+    """`normal` stands for every reading within limits, `cause` before a cause's number,
+    `picture` before images."""
 
     system: str
     examples: tuple[tuple[str, str], ...]
     normal: str
     cause: str
+    picture: str
 
 
 _ENGLISH = PromptWords(
@@ -59,6 +61,7 @@ _ENGLISH = PromptWords(
     ),
     normal="sensors within limits",
     cause="Cause {}: ",
+    picture="Image: on the left the region, on the right its heat map of the detector (red: abnormal).",
 )
 _GERMAN = PromptWords(
     system=(
@@ -101,6 +104,7 @@ _GERMAN = PromptWords(
     ),
     normal="Sensoren innerhalb der Grenzen",
     cause="Ursache {}: ",
+    picture="Bild: links der Ausschnitt, rechts derselbe mit der Heatmap des Detektors, rot ist auffällig.",
 )
 _CHINESE = PromptWords(
     system=(
@@ -140,5 +144,6 @@ _CHINESE = PromptWords(
     ),
     normal="传感器均在限值内",
     cause="原因 {}：",
+    picture="图片：左边是缺陷区域，右边是同一区域的检测器热图，红色为异常。",
 )
 PROMPT_WORDS: Mapping[Language, PromptWords] = {"en": _ENGLISH, "de": _GERMAN, "zh": _CHINESE}

@@ -35,16 +35,17 @@ class SecondOpinion:
         """Ask about a made-up part, so that `usual_ms` is known before the first real one."""
         self._raw(PROBE.evidence, deadline_ns)
 
-    def give(self, request: OpinionRequest) -> Opinion | None:
+    def give(self, request: OpinionRequest, images: tuple[bytes, ...] = ()) -> Opinion | None:
         """Return the opinion, or None when it has no time or the model fails.
 
-        `p_defect` is calibrated and as strong as it has earned. Raises PreemptedError.
+        `images` are of the part, for a model that sees. `p_defect` is calibrated and as strong as it has
+        earned. Raises PreemptedError.
         """
         began_ns = self._clock.now_ns()
         if request.deadline_ns - began_ns < _MARGIN * self._usual_ns:
             self.counters["opinions_late"] += 1
             return None
-        raw = self._raw(request.evidence, request.deadline_ns)
+        raw = self._raw(request.evidence, request.deadline_ns, images)
         if raw is None:
             return None
         self.counters["opinions_given"] += 1
@@ -55,11 +56,18 @@ class SecondOpinion:
             model_sha256=self._engine.model_sha256,
         )
 
-    def _raw(self, evidence: PartEvidence, deadline_ns: int) -> float | None:
+    def _raw(self, evidence: PartEvidence, deadline_ns: int, images: tuple[bytes, ...] = ()) -> float | None:
         began_ns = self._clock.now_ns()
         self.counters["opinions_asked"] += 1
         try:
-            raw = raw_opinion(self._engine, evidence, self._context, deadline_ns, self._fit.language)
+            raw = raw_opinion(
+                self._engine,
+                evidence,
+                self._context,
+                deadline_ns,
+                language=self._fit.language,
+                images=images,
+            )
         except PreemptedError:
             raise
         except DeadlineError:
@@ -79,7 +87,9 @@ def raw_opinion(
     evidence: PartEvidence,
     context: LineContext,
     deadline_ns: int,
+    *,
     language: Language = "en",
+    images: tuple[bytes, ...] = (),
 ) -> float:
     """Return the model's own probability that the part is defective, not calibrated.
 
@@ -87,4 +97,4 @@ def raw_opinion(
     """
     # No verdict is out: the facts are gathered beside a made-up one, and its statement is not shown.
     facts = gather(VerdictRecord(verdict=PROBE.verdict, evidence=evidence), context)
-    return engine.choose(question(facts, language), CHOICES, deadline_ns)[-1]
+    return engine.choose(question(facts, language, images), CHOICES, deadline_ns)[-1]

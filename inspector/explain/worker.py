@@ -29,6 +29,23 @@ def is_wanted(config: ExplainerConfig, record: VerdictRecord) -> bool:
     return config.explain == "all" or record.verdict.action is not Action.PASS
 
 
+class _Images:
+    """The images of what waits, by the name of the verdict or part; the oldest go. Under the lock to put."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._images: dict[str, tuple[bytes, ...]] = {}
+
+    def put(self, name: str, images: tuple[bytes, ...]) -> None:
+        if images:
+            self._images[name] = images
+            for old in list(self._images)[: -self._most]:
+                del self._images[old]
+
+    def of(self, name: str) -> tuple[bytes, ...]:
+        return self._images.get(name, ())
+
+
 class ExplainWorker:
     """Owns an `Explainer` and the one thread in which its language model is asked.
 
@@ -54,6 +71,7 @@ class ExplainWorker:
         self._probe_every_s = probe_every_s
         self._backlog = Backlog(capacity=capacity, patience_ns=int(deadline_s * NS_PER_S))
         self._requests: list[OpinionRequest] = []
+        self._images = _Images(2 * capacity)
         self._wake = threading.Condition()
         self._closing = False
         self._held = False
@@ -102,8 +120,11 @@ class ExplainWorker:
         second = self._second.counters if self._second is not None else {}
         return {**self._explainer.counters, **second, **{name: float(n) for name, n in own.items()}}
 
-    def submit(self, record: VerdictRecord) -> None:
-        """Take a verdict to be explained. When too many wait, the least urgent get the template."""
+    def submit(self, record: VerdictRecord, images: tuple[bytes, ...] = ()) -> None:
+        """Take a verdict to be explained. When too many wait, the least urgent get the template.
+
+        `images` show the part, for a model that sees.
+        """
         if self._thread is None:
             self._done.put(self._explainer.template(record))
             return
@@ -111,15 +132,17 @@ class ExplainWorker:
             self._give_template([record], shed=True)
             return
         with self._wake:
+            self._images.put(record.verdict.verdict_id, images)
             gone = self._backlog.put(record)
             self._wake.notify()
         self._give_template(gone)
 
-    def ask(self, request: OpinionRequest) -> None:
-        """Take a request for an opinion. None comes when there is no time for it."""
+    def ask(self, request: OpinionRequest, images: tuple[bytes, ...] = ()) -> None:
+        """Take a request for an opinion. None comes when there is no time for it. `images`: see `submit`."""
         if not self.offers_opinions:
             return
         with self._wake:
+            self._images.put(request.part_id, images)
             self._queue(request)
             self._interrupt()
             self._wake.notify()
@@ -200,11 +223,13 @@ class ExplainWorker:
 
     def _do(self, job: _Job) -> None:
         if isinstance(job, OpinionRequest):
-            opinion = self._second.give(job) if self._second is not None else None
+            images = self._images.of(job.part_id)
+            opinion = self._second.give(job, images) if self._second is not None else None
             if opinion is not None:
                 self._opinions.put(opinion)
         elif isinstance(job, VerdictRecord):
-            self._done.put(self._explainer.explain(job, self._backlog.deadline_ns(job)))
+            images = self._images.of(job.verdict.verdict_id)
+            self._done.put(self._explainer.explain(job, self._backlog.deadline_ns(job), images))
         else:
             deadline_ns = self._clock.now_ns() + int(_PROBE_S * NS_PER_S)
             self._explainer.probe(deadline_ns)

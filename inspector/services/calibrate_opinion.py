@@ -24,8 +24,9 @@ from inspector.explain.facts import line_context
 from inspector.explain.opinion import OpinionFit
 from inspector.explain.opinion_file import OPINION_FILE, save_fit
 from inspector.explain.opinion_fit import LEAST_OF_EACH, Earned, LabelledOpinion, earned
+from inspector.explain.pictures import pictures_of
 from inspector.explain.second_opinion import raw_opinion
-from inspector.explain.start import has_model, open_engine
+from inspector.explain.start import has_model, open_engine, sees
 from inspector.fusion.pool import OPINION
 from inspector.services.labels import read_labels
 from inspector.services.setup import fitted_fusion
@@ -54,6 +55,7 @@ class Pending:
     fused: float
     share: float
     defective: bool
+    session: SessionReader
 
 
 def calibrate_opinion(
@@ -113,7 +115,8 @@ def calibrate_opinion(
 def _pending(site: Site, session: Path, known: dict[str, bool]) -> Iterator[Pending]:
     """Yield the labelled parts of a session that this site would be unsure of."""
     fusion = fitted_fusion(site)
-    for record in SessionReader(session).messages(VERDICTS):
+    reader = SessionReader(session)
+    for record in reader.messages(VERDICTS):
         defective = known.get(record.verdict.part_id)
         if defective is None or not record.verdict.part_id:
             continue
@@ -123,7 +126,7 @@ def _pending(site: Site, session: Path, known: dict[str, bool]) -> Iterator[Pend
             continue
         neutral = Opinion(part_id=alone.part_id, p_defect=0.5, latency_ms=0.0, model_sha256="")
         both = judge(msgspec.structs.replace(alone, opinion=neutral), site.site.decision, fusion)
-        yield Pending(alone, judged.p_defect, both.weights[OPINION], defective)
+        yield Pending(alone, judged.p_defect, both.weights[OPINION], defective, reader)
 
 
 def _ask(engine: Engine, site: Site, parts: Sequence[Pending]) -> tuple[list[LabelledOpinion], list[float]]:
@@ -145,7 +148,10 @@ def _ask(engine: Engine, site: Site, parts: Sequence[Pending]) -> tuple[list[Lab
             began_ns = clock.now_ns()
             deadline_ns = began_ns + int(_ASK_S * NS_PER_S)
             try:
-                raw = raw_opinion(engine, part.evidence, context, deadline_ns, language)
+                images = _images(site, part)
+                raw = raw_opinion(
+                    engine, part.evidence, context, deadline_ns, language=language, images=images
+                )
             except ModelError as error:
                 if not asked:
                     raise
@@ -154,6 +160,18 @@ def _ask(engine: Engine, site: Site, parts: Sequence[Pending]) -> tuple[list[Lab
             took_ms.append((clock.now_ns() - began_ns) / NS_PER_MS)
             asked.append(LabelledOpinion(raw, part.fused, part.defective, part.share))
     return asked, took_ms
+
+
+def _images(site: Site, part: Pending) -> tuple[bytes, ...]:
+    """Return what a model that sees is shown of the part, as far as its frames were recorded."""
+    if not sees(site.site.explainer):
+        return ()
+    seen = []
+    for result in part.evidence.results:
+        frame = part.session.frame(result.camera_id, result.frame_id, result.received_ns)
+        if frame is not None:
+            seen.append((result, frame))
+    return pictures_of(seen)
 
 
 def _print(found: Earned, path: Path, took_ms: list[float], budget_ms: float, *, as_json: bool) -> None:

@@ -2,8 +2,9 @@
 
 from inspector.clock import NS_PER_MS
 from inspector.explain.facts import line_context
+from inspector.explain.pictures import Pictures
 from inspector.explain.pressure import Pressure
-from inspector.explain.start import cap_memory, start, start_second
+from inspector.explain.start import cap_memory, sees, start, start_second
 from inspector.explain.worker import ExplainWorker, is_wanted
 from inspector.services.loop import Context
 from inspector.topics import EXPLANATIONS, OPINION_REQUESTS, OPINIONS, VERDICTS
@@ -21,6 +22,9 @@ class ExplainerService:
         self._explanations = context.bus.publisher(EXPLANATIONS)
         self._requests = context.bus.subscriber(OPINION_REQUESTS)
         self._opinions = context.bus.publisher(OPINIONS)
+        seen = site.cameras if sees(self._config) else ()
+        self._frames = [context.bus.frame_subscriber(camera.id) for camera in seen]
+        self._pictures = Pictures()
         policy = site.site.decision
         self._pressure = Pressure((policy.deadline_ms - policy.delivery_margin_ms) * NS_PER_MS)
         self._in_time_ms = policy.deadline_ms - policy.delivery_margin_ms
@@ -34,14 +38,17 @@ class ExplainerService:
         )
 
     def step(self) -> int | None:
+        for frames in self._frames:
+            for frame in frames.drain():
+                self._pictures.add(frame)
         for record in self._verdicts.drain():
             for result in record.evidence.results:
                 self._pressure.see(result)
             if is_wanted(self._config, record):
-                self._worker.submit(record)
+                self._worker.submit(record, self._pictures.of(record.evidence))
         self._worker.hold(self._pressure.is_high)
         for request in self._requests.drain():
-            self._worker.ask(request)
+            self._worker.ask(request, self._pictures.of(request.evidence))
         for opinion in self._worker.opinions():
             self._opinions.send(opinion)
         for explanation in self._worker.collect():
