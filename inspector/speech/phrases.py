@@ -8,8 +8,8 @@ from inspector.modality import Options
 
 REJECT, CONFIRM = 1.0, 0.0
 _DEFAULT: dict[str, tuple[str, ...]] = {
-    "reject": ("reject this part", "reject part", "bad part"),
-    "confirm": ("confirm this part", "part is good", "good part"),
+    "reject": ("reject this part", "reject part"),
+    "confirm": ("confirm this part", "part is good"),
 }
 _VALUES = {"reject": REJECT, "confirm": CONFIRM}
 _PHRASE = re.compile(r"^[a-z']+( [a-z']+)*$")

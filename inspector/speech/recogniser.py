@@ -12,10 +12,11 @@ from inspector.errors import ConfigError
 from inspector.speech.phrases import grammar
 
 RATE_HZ = 16_000
-_WORST = (
-    -6e-4
-)  # mean difference of the scores a frame; phrases have -4e-4 and more, other talk -1e-3 and less
+# Mean difference of the scores a frame: nearly all phrases have more, and nearly all other talk has less.
+_WORST = -4e-4
+_STRICTEST = 3
 _FRAME_S = 0.01  # of the decoder
+_LONGEST_S = 6.0  # a machine that sounds like speech is cut there
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,21 @@ class Recogniser:
         except ImportError as error:
             raise ConfigError("speech needs PocketSphinx: pip install 'inspector-cell[speech]'") from error
         self._said = frozenset(said)
-        self._phrases = Decoder(lm=None, samprate=RATE_HZ, loglevel="FATAL")
+        # Batch: each utterance is normalised by itself, so that what was said before it changes nothing.
+        options = {"lm": None, "samprate": RATE_HZ, "cmn": "batch", "loglevel": "FATAL"}
+        self._phrases = Decoder(**options)
         words = {word for phrase in said for word in phrase.split()}
         if unknown := sorted(word for word in words if self._phrases.lookup_word(word) is None):
             raise ConfigError(f"speech: {unknown[0]!r} is not in PocketSphinx's dictionary; use another word")
         self._phrases.add_jsgf_string("phrases", grammar(said))
         self._phrases.activate_search("phrases")
-        self._sounds = Decoder(lm=None, samprate=RATE_HZ, loglevel="FATAL")
+        self._sounds = Decoder(**options)
         self._sounds.add_allphone_file("sounds", None)
         self._sounds.activate_search("sounds")
-        self._ends = Endpointer(sample_rate=RATE_HZ)
-        self._in_speech = False
-        self._fed_s = self._begun_s = 0.0
+        # A hall is never silent: the strictest of its four ways to tell speech from noise.
+        self._ends = Endpointer(sample_rate=RATE_HZ, vad_mode=_STRICTEST)
+        self._speech: list[bytes] = []
+        self._fed_s = self._begun_s = self._cut_s = 0.0
         self.frame_bytes: int = self._ends.frame_bytes
         self.not_understood = 0
 
@@ -59,19 +63,18 @@ class Recogniser:
         speech = self._ends.process(frame)
         if speech is None:
             return None
-        if not self._in_speech:
-            self._in_speech, self._begun_s = True, self._ends.speech_start
-            self._phrases.start_utt()
-            self._sounds.start_utt()
-        self._phrases.process_raw(speech)
-        self._sounds.process_raw(speech)
-        if self._ends.in_speech:
+        if not self._speech:
+            self._begun_s = max(self._ends.speech_start, self._cut_s)
+        self._speech.append(speech)
+        if self._ends.in_speech and self._fed_s - self._begun_s < _LONGEST_S:
             return None
-        self._in_speech = False
-        self._phrases.end_utt()
-        self._sounds.end_utt()
+        utterance, self._speech, self._cut_s = b"".join(self._speech), [], self._fed_s
+        for decoder in (self._phrases, self._sounds):
+            decoder.start_utt()
+            decoder.process_raw(utterance, full_utt=True)
+            decoder.end_utt()
         found, any_sound = self._phrases.hyp(), self._sounds.hyp()
-        frames = max(1.0, (self._ends.speech_end - self._begun_s) / _FRAME_S)
+        frames = max(1.0, len(utterance) / 2 / RATE_HZ / _FRAME_S)
         known = found is not None and found.hypstr in self._said  # and not the beginning of one
         if not known or any_sound is None or (found.score - any_sound.score) / frames < _WORST:
             self.not_understood += 1
