@@ -17,7 +17,7 @@ _TEMPLATE = (
 )
 
 
-def _byte_tokens() -> list[str]:
+def byte_tokens() -> list[str]:
     """The 256 printable stand-ins that byte-level BPE (GPT-2) has for bytes."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     extra = iter(range(256, 512))
@@ -40,7 +40,7 @@ def write_glm4(path: Path, seed: int = 1, context_tokens: int = 8192) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(HEAD_DIM // 2)
     writer.add_rope_freq_base(10000.0)
-    tokens = [*_byte_tokens(), *_SPECIAL]
+    tokens = [*byte_tokens(), *_SPECIAL]
     kinds = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * len(_SPECIAL)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("glm4")

@@ -92,10 +92,10 @@ class LlamaEngine:
         self._thread.start()
         self._loaded.wait()
         if self._load_error is not None:
-            raise ModelError(
-                f"{weights} cannot be loaded as a GGUF language model; get a good one with "
-                "`inspector models pull`"
-            ) from self._load_error
+            what, how = str(weights), "get a good one with `inspector models pull`"
+            if adapter is not None:
+                what, how = f"{weights} with the adapter {adapter}", "try it without the adapter"
+            raise ModelError(f"{what} cannot be loaded as a GGUF language model; {how}") from self._load_error
 
     @property
     def model_sha256(self) -> str:
