@@ -13,6 +13,7 @@ from inspector.errors import ConfigError, DeviceError, ModelError
 from inspector.explain.site_check import check_explainer
 from inspector.plc.check import check_broker
 from inspector.sensors.curve_file import load_scorers
+from inspector.services.modality import factory_of
 from inspector.services.setup import arbiter_setup
 
 _CAMERA_S = 1.0
@@ -53,6 +54,9 @@ def check_site(site: Site) -> Iterator[Finding]:
     yield Finding("ok", f"recorder: {directory}")
     for sensor_id in load_scorers(site.site.sensors, site.root):
         yield Finding("ok", f"sensor {sensor_id}: its curve model was read")
+    for modality in site.site.modalities:
+        factory_of(modality)
+        yield Finding("ok", f"modality {modality.name}: its plug-in is there, and speaks as {modality.sensor}")
     yield Finding("ok", f"broker: {check_broker(site.site.broker)}")
     for camera in site.cameras:
         try:
