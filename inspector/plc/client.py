@@ -4,7 +4,6 @@ A client serves one connection and is thrown away with it, so that nothing waits
 to be resent after an outage.
 """
 
-import functools
 import os
 import socket
 import ssl
@@ -125,12 +124,6 @@ def new_properties(packet_type: int, **values: int) -> Properties:
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
-
-
-@functools.lru_cache(maxsize=64)
-def expiry_properties(expiry_s: int | None) -> Properties:
-    """Return the properties of a PUBLISH that expires; made once, since most expire alike."""
-    return new_properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s or 0)
 
 
 def socket_of(client: Client) -> StreamSocket | None:

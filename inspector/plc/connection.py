@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -30,7 +30,6 @@ from inspector.plc.client import (
     SESSION_EXPIRY_S,
     Access,
     build_client,
-    expiry_properties,
     open_connection,
     socket_of,
 )
@@ -38,12 +37,14 @@ from inspector.plc.events import Acked, Connected, LinkEvent, Lost, Subscription
 from inspector.plc.inbox import Token
 from inspector.plc.login_errors import (
     HungUpError,
+    explain_answer,
     explain_connect_error,
     explain_flapping,
     explain_hang_up,
     explain_refusal,
 )
 from inspector.plc.packet_stream import Publication
+from inspector.plc.publish_packet import publish_packet
 from inspector.plc.waker import Waker
 
 TICK_MS = 50
@@ -51,6 +52,7 @@ HELD_S = 1.0  # a connection that lasted so long resets the backoff
 SHORT_S = 5.0  # so many as `FLAPS` connections in a row that were shorter are no accident
 FLAPS = 3
 DEFAULT_WINDOW = 20  # what common brokers take of unacknowledged messages when they do not say
+_FIRST_MID, _LAST_MID = 0x8000, 0xFFFF
 
 OnMessage = Callable[[str, bytes, bool, int, Token | None], None]
 """topic, payload, retained, received_ns, what to acknowledge; called in the network thread."""
@@ -82,6 +84,7 @@ class Connection:
         self._lock = threading.Lock()
         self._client: Client | None = None  # set only while connected
         self._generation = 0
+        self._mid = _LAST_MID
         self._events: deque[LinkEvent] = deque(maxlen=4096)
         self._waker = Waker()
         self._closing = threading.Event()
@@ -122,22 +125,28 @@ class Connection:
     ) -> int | None:
         """Write a message to the socket of connection `generation`; never blocks.
 
-        Returns its packet id, which `Acked` will name, or None when that connection is gone.
+        Returns its packet id (0 at QoS 0), which `Acked` will name, or None when that connection is gone.
         """
         with self._lock:
             client = self._client
             if client is None or generation != self._generation or generation == self._cut:
                 return None
-            five = client.protocol == MQTTv5 and expiry_s is not None
-            properties = expiry_properties(expiry_s) if five else None
-            info = client.publish(topic, payload, qos, retain, properties)
-            gone = client.socket() is None
-            nudge = gone or client.want_write()
+            stream = socket_of(client)
+            if stream is None:
+                return None
+            mid = self._next_mid() if qos else 0
+            five = client.protocol == MQTTv5
+            packet = publish_packet(topic, payload, mid=mid, retain=retain, expiry_s=expiry_s, five=five)
+            stream.write(packet)
+            gone, nudge = stream.ended, stream.ended or stream.unsent
         if nudge:
             self._waker.set()
-        if gone or info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
-            return None
-        return info.mid
+        return None if gone else mid
+
+    def _next_mid(self) -> int:
+        # paho counts its SUBSCRIBE from 1; of ours no more are open than the broker's window holds.
+        self._mid = _FIRST_MID if self._mid == _LAST_MID else self._mid + 1
+        return self._mid
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Tell the broker that these messages are safe here. Until then it keeps them for us."""
@@ -150,12 +159,8 @@ class Connection:
             stream = None if client is None else socket_of(client)
             if client is None or stream is None:
                 return
-            if client.want_write():  # paho has a packet half sent: behind that one
-                for mid in mids:
-                    client.ack(mid, 1)
-            else:
-                stream.acknowledge(mids)
-            nudge = stream.unsent or client.want_write()
+            stream.acknowledge(mids)
+            nudge = stream.ended or stream.unsent
         if nudge:
             self._waker.set()
 
@@ -228,7 +233,6 @@ class Connection:
         client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._handle_connect
         client.on_disconnect = self._handle_disconnect
-        client.on_publish = self._handle_puback
         client.on_subscribe = self._handle_suback
         self._failure = ""
         try:
@@ -279,20 +283,24 @@ class Connection:
             with self._lock:
                 if self._client is not None and self._cut == self._generation:
                     break
-                if pending or ready.get(fd, 0) & ~select.POLLOUT:
+                if pending or stream.ended or ready.get(fd, 0) & ~select.POLLOUT:
                     stream.fill()
                     while stream.for_paho and client.socket() is not None:
                         client.loop_read()
                 if ready.get(fd, 0) & select.POLLOUT and client.socket() is not None:
-                    stream.flush()
                     client.loop_write()
+                    stream.flush()
                 now = time.monotonic()
                 if now >= next_misc and client.socket() is not None:
                     client.loop_misc()
                     next_misc = now + 0.25
                 publications = stream.publications() if self._client is not None else []
+                answers = stream.answers()
                 gone = client.socket() is None
             self._hand_on(publications, received_ns)
+            for mid, reason in answers:
+                self._events.append(Acked(self._generation, mid, *explain_answer(reason)))
+                self._woken = True
             if gone:
                 break
             if self._woken:
@@ -373,17 +381,6 @@ class Connection:
                 if str(reason) == "Session taken over"
                 else f"the broker ended the connection ({reason})"
             )
-
-    def _handle_puback(
-        self,
-        _client: Client,
-        _userdata: object,
-        mid: int,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self._events.append(Acked(self._generation, mid, not reason.is_failure, str(reason)))
-        self._woken = True
 
     def _handle_suback(
         self,

@@ -1,8 +1,10 @@
 """Why a broker did not let us in, in one line that says what to do."""
 
+import functools
 import socket
 import ssl
 
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from inspector.config import BrokerConfig
@@ -63,3 +65,13 @@ def explain_flapping(config: BrokerConfig) -> str:
     """Say why connections end again and again; not every broker says that two clients share an id."""
     hint = f"does another client use client_id {config.client_id!r}?"
     return f"the broker ends every connection soon after the login; {hint}"
+
+
+@functools.lru_cache(maxsize=64)
+def explain_answer(code: int) -> tuple[bool, str]:
+    """Return whether the broker took a message, and its reason code in the standard's words."""
+    try:
+        reason = str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+    except KeyError:
+        reason = f"reason code {code:#04x}"
+    return code < 0x80, reason

@@ -1,4 +1,4 @@
-"""What a broker sends, cut into packets; PUBLISH is read here, the rest is for the MQTT library. Pure.
+"""What a broker sends, cut into packets; PUBLISH and PUBACK are read here, the rest is for paho. Pure.
 
 A sensor may speak thousands of times a second, and paho takes a packet a turn, byte by byte and with
 an object for its properties: 60 us each. The few fields that we need are read here in 2 us (MQTT 5.0
@@ -10,6 +10,7 @@ import msgspec
 
 MAX_PACKET_BYTES = 70_000  # a Sparkplug birth of 65,536 bytes and its header
 _PUBLISH = 3
+_PUBACK = 0x40
 _KNOWN_TOPICS = 256
 
 
@@ -23,9 +24,10 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 class PacketStream:
-    """Takes bytes as they come. `publications` and `others` (whole packets) are for the owner to empty.
+    """Takes bytes as they come. The owner empties `publications`, `answers` and `others` (whole packets).
 
-    What is not a well-formed PUBLISH of QoS 0 or 1 goes to `others`, so that the library judges it. Of a
+    `answers` are the packet identifiers and reason codes of PUBACKs. What is not one of these and no
+    well-formed PUBLISH of QoS 0 or 1 goes to `others`, so that the library judges it. Of a
     PUBLISH larger than `MAX_PACKET_BYTES` (a broker of MQTT 3.1.1 cannot be told the bound) that much is
     kept, enough to refuse it for its size. One thread.
     """
@@ -36,6 +38,7 @@ class PacketStream:
         self._skip = 0  # bytes that are still to come of one that was too large
         self._names: dict[bytes, str] = {}
         self.publications: list[Publication] = []
+        self.answers: list[tuple[int, int]] = []
         self.others = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -60,7 +63,10 @@ class PacketStream:
                     break
                 self._skip = stop - end
                 stop = end
-            if not (publish and self._take(data, start, body, stop)):
+            if data[start] == _PUBACK and length >= 2:
+                reason = data[body + 2] if length > 2 else 0
+                self.answers.append((data[body] << 8 | data[body + 1], reason))
+            elif not (publish and self._take(data, start, body, stop)):
                 self.others += data[start:stop]
             start = stop
         self._begun = data[start:]

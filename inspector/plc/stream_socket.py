@@ -1,8 +1,8 @@
-"""The broker's socket as paho sees it: read in large pieces, and shared with who acknowledges.
+"""The broker's socket as paho sees it: read in large pieces, and shared with who publishes.
 
 paho reads a packet by three system calls or more and writes each by one. Here one call reads whatever
-has come, up to `READ_AT_MOST`, and one writes any number of acknowledgements. Not thread-safe; the
-connection's lock is around it.
+has come, up to `READ_AT_MOST`, and one writes any number of packets. Not thread-safe; the connection's
+lock is around it.
 """
 
 import socket
@@ -14,14 +14,15 @@ READ_AT_MOST = 65_536  # in one turn, so that a storm holds up neither the keepa
 
 
 class StreamSocket:
-    """See the module. What paho calls of a socket, and `fill`, `acknowledge` and `flush` for us."""
+    """See the module. What paho calls of a socket, and the rest for us."""
 
     def __init__(self, wire: socket.socket, *, five: bool) -> None:
         self.wire = wire
         self._stream = PacketStream(five=five)
         self._ended: OSError | None = None
         self._eof = False
-        self._unsent = b""  # acknowledgements that the kernel had no room for
+        self._unsent = b""  # our packets that the kernel had no room for
+        self._within = False  # paho has sent a part of a packet
 
     # -- for us ----------------------------------------------------------------------------------
 
@@ -54,23 +55,37 @@ class StreamSocket:
 
     @property
     def unsent(self) -> bool:
-        """Whether acknowledgements wait for room in the kernel."""
+        """Whether packets of ours wait for room in the kernel."""
         return bool(self._unsent)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is known to be dead."""
+        return self._eof or self._ended is not None
 
     def publications(self) -> list[Publication]:
         """Return what was published to us since the last call, in order."""
         taken, self._stream.publications = self._stream.publications, []
         return taken
 
+    def answers(self) -> list[tuple[int, int]]:
+        """Return what the broker acknowledged since the last call: packet identifier and reason code."""
+        taken, self._stream.answers = self._stream.answers, []
+        return taken
+
     def acknowledge(self, mids: list[int]) -> None:
-        """Send a PUBACK for each, in one go. Only while paho has no packet half sent."""
-        self._unsent += b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids])
+        """Send a PUBACK for each, in one go."""
+        self.write(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids]))
+
+    def write(self, packets: bytes) -> None:
+        """Send whole packets, now or as soon as there is room."""
+        self._unsent += packets
         self.flush()
 
     def flush(self) -> None:
         """Send what is unsent, as far as there is room. A dead connection is found by who reads."""
         try:
-            while self._unsent:
+            while self._unsent and not self._within:
                 self._unsent = self._unsent[self.wire.send(self._unsent) :]
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
@@ -96,9 +111,11 @@ class StreamSocket:
 
     def send(self, buffer: bytes | bytearray) -> int:
         self.flush()
-        if self._unsent:
+        if self._unsent and not self._within:
             raise BlockingIOError  # a packet must not begin within another one
-        return self.wire.send(buffer)
+        sent = self.wire.send(buffer)
+        self._within = sent < len(buffer)
+        return sent
 
     def fileno(self) -> int:
         return self.wire.fileno()

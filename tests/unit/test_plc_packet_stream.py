@@ -2,10 +2,12 @@
 
 import socket
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.plc.packet_stream import MAX_PACKET_BYTES, PacketStream, Publication
+from inspector.plc.publish_packet import publish_packet
 from inspector.plc.stream_socket import StreamSocket
 
 PINGRESP = b"\xd0\x00"
@@ -64,6 +66,30 @@ def test_messages_come_out_whole_and_in_order_however_they_are_cut(
         at, turn = at + size, turn + 1
     assert stream.publications == [each for each in packets if isinstance(each, Publication)]
     assert bytes(stream.others) == b"".join(each for each in packets if isinstance(each, bytes))
+
+
+@given(MESSAGES, st.booleans(), st.none() | st.integers(1, 2**32 - 1))
+def test_what_we_publish_is_what_is_read(message: Publication, five: bool, expiry_s: int | None) -> None:
+    packet = publish_packet(
+        message.topic,
+        message.payload,
+        mid=message.mid or 0,
+        retain=message.retained,
+        expiry_s=expiry_s,
+        five=five,
+    )
+    expiry = b"" if expiry_s is None else b"\x02" + expiry_s.to_bytes(4, "big")
+    assert packet == publish(message, five=five, properties=expiry)
+    stream = PacketStream(five=five)
+    stream.feed(packet)
+    assert stream.publications == [message]
+
+
+def test_the_brokers_answers_come_out_with_their_reasons() -> None:
+    stream = PacketStream(five=True)
+    stream.feed(b"\x40\x02\x80\x01" + b"\x40\x03\x80\x02\x10" + b"\x40\x04\x80\x03\x87\x00")
+    assert stream.answers == [(0x8001, 0), (0x8002, 0x10), (0x8003, 0x87)]
+    assert not stream.others
 
 
 @given(st.binary(max_size=400), st.booleans())
@@ -128,3 +154,28 @@ def test_a_broker_that_hangs_up_is_told_after_what_it_said_before() -> None:
     assert stream.recv(10) == PINGRESP
     assert stream.recv(10) == b""
     stream.close()
+
+
+def test_our_packets_wait_for_the_end_of_one_of_pahos_and_paho_for_ours() -> None:
+    ours, brokers = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    ours.setblocking(False)
+    brokers.setblocking(False)
+    stream = StreamSocket(ours, five=True)
+    pahos = bytes(1_000_000)
+    sent = stream.send(pahos)
+    assert sent < len(pahos)
+    stream.write(b"ours")
+    came = b""
+    while len(came) < len(pahos) + 4:
+        came += brokers.recv(1 << 20)
+        if sent < len(pahos):
+            sent += stream.send(pahos[sent:])
+        else:
+            stream.flush()
+    assert came == pahos + b"ours"
+    stream.write(bytes(1_000_000))
+    with pytest.raises(BlockingIOError):
+        stream.send(b"pahos")
+    stream.close()
+    brokers.close()
