@@ -81,8 +81,7 @@ def models(first: Path, tmp_path: Path) -> Path:
 
 
 def projection_of(folder: Path) -> Projection:
-    with np.load(folder / MEMORY_NAME, allow_pickle=False) as arrays:
-        return Projection(arrays["matrix"], arrays["bias"])
+    return load_memory(folder, load_manifest(folder).onnx.sha256).projection
 
 
 @pytest.mark.parametrize("method", ["gaussian", "bank"])

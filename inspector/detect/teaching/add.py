@@ -38,7 +38,10 @@ def add_good(
     manifest = load_manifest(folder)
     memory = load_memory(folder, manifest.onnx.sha256)
     about = memory.about
-    trunk = Trunk(about.layout, about.network_width, about.network_height, backbone_path)
+    trunk = Trunk(
+        about.layout, about.network_width, about.network_height, backbone_path,
+        coarse=memory.projection.coarse is not None,
+    )  # fmt: skip
     if features_sha256(trunk) != about.features_sha256:
         raise ModelError(
             f"{folder}: was taught by another version, with other features; teach from all images at once"
@@ -63,9 +66,9 @@ def add_good(
             synthetic=_more_synthetic(memory, gather, good),
             detail=None if memory.detail is None else memory.detail + gather.detail(good),
         )
-    defects = 0
-    if defect_dir is not None:
-        memory, defects = _with_defects(memory, gather, list_images(defect_dir))
+    defects, defect_paths = 0, [] if defect_dir is None else list_images(defect_dir)
+    if defect_paths:
+        memory, defects = _with_defects(memory, gather, defect_paths)
     if not good and not defects:
         raise ConfigError(
             f"{good_dir}: {left_out} images, which the model knows already; nothing was changed"
@@ -84,7 +87,10 @@ def add_good(
             defect_images=len(memory.defect),
         ),
     )
-    taught = write(folder, manifest, learned, trunk, progress=progress, left_out=left_out)
+    taught = write(
+        folder, manifest, learned, trunk,
+        images=[*good, *defect_paths], progress=progress, left_out=left_out,
+    )  # fmt: skip
     return replace(taught, threshold_reset=reset)
 
 

@@ -1,7 +1,7 @@
 """Features of images for teach-in, by the very graph that the finished model will hold."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,19 +22,26 @@ from inspector.detect.teaching.graph import (
     network_input,
     project,
 )
+from inspector.detect.teaching.packing import COARSE_DEPTH, pack, packed_depth, unpack
 
+_FINE_CHANNELS: Final = 64  # of strides 4 and 8
+_COARSE_CHANNELS: Final = 112  # of stride 16
 _SAMPLE_PATCHES: Final = 60_000  # enough for a 64 x 64 covariance
 PROJECTED: Final = "projected"
 
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """From the raw image to grid features: sizes in pixels, `network_*` multiples of 16."""
+    """From the raw image to grid features: sizes in pixels, `network_*` multiples of 16.
+
+    With `coarse` features of stride 16 stand beside those of stride 8, in one array (packing.py).
+    """
 
     layout: InputLayout
     network_width: int
     network_height: int
     backbone_path: Path
+    coarse: bool = False
 
     @property
     def rows(self) -> int:
@@ -44,42 +51,62 @@ class Trunk:
     def columns(self) -> int:
         return self.network_width // GRID_STRIDE
 
-    def add_to(self, graph: GraphBuilder) -> str:
-        """Add all nodes up to the features, (1, C, rows, columns)."""
-        return grid_features(graph, self.add_levels(graph))
-
     def add_levels(self, graph: GraphBuilder) -> dict[str, str]:
         """Add all nodes up to the backbone's outputs, by name."""
         source = network_input(graph, self.layout, self.network_width, self.network_height)
-        return backbone(graph, source, self.layout.channels, self.backbone_path)
+        levels = ("stride4", "stride8", "stride16") if self.coarse else ("stride4", "stride8")
+        return backbone(graph, source, self.layout.channels, self.backbone_path, levels)
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Standardise, then the strongest principal axes: x -> matrix @ x + bias, (D, C) and (D,)."""
+    """Standardise, then the strongest principal axes: x -> matrix @ x + bias, (D, C) and (D,).
+
+    `coarse` is that of the coarse features, where there are any.
+    """
 
     matrix: F32
     bias: F32
+    coarse: "Projection | None" = None
 
     @staticmethod
     def fit(features: F32, depth: int) -> "Projection":
-        """Fit to features (..., C); unit variance for each channel first. Deterministic."""
-        patches = features.reshape(-1, features.shape[-1])
-        rng = np.random.default_rng(0)
-        if len(patches) > _SAMPLE_PATCHES:
-            patches = patches[rng.choice(len(patches), _SAMPLE_PATCHES, replace=False)]
-        values = patches.astype(np.float64)
-        mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
-        _, axes = np.linalg.eigh(np.cov(((values - mean) / deviation).T))
-        matrix = axes[:, ::-1][:, :depth].T / deviation
-        return Projection(matrix.astype(np.float32), (-(matrix @ mean)).astype(np.float32))
+        """Fit to features (N, rows, columns, C), which may be packed; unit variance for each channel first.
+
+        `depth` is that of fine features. Deterministic.
+        """
+        if features.shape[-1] > _FINE_CHANNELS:
+            fine, coarse = unpack(features, _FINE_CHANNELS)
+            return replace(Projection.fit(fine, depth), coarse=_principal(coarse, COARSE_DEPTH))
+        return _principal(features, depth)
 
     def apply(self, features: F32) -> F32:
-        """Features (..., C) to (..., D)."""
-        return np.asarray(features @ self.matrix.T + self.bias, dtype=np.float32)
+        """Features (N, rows, columns, C) to (N, rows, columns, D), packed where they were."""
+        if self.coarse is None:
+            return np.asarray(features @ self.matrix.T + self.bias, dtype=np.float32)
+        fine, coarse = unpack(features, _FINE_CHANNELS)
+        return pack(replace(self, coarse=None).apply(fine), self.coarse.apply(coarse))
+
+    @property
+    def depth(self) -> int:
+        """Features of a cell that `apply` makes."""
+        return packed_depth(len(self.bias), 0 if self.coarse is None else len(self.coarse.bias))
 
     def add_to(self, graph: GraphBuilder, features: str) -> str:
         return project(graph, features, self.matrix, self.bias)
+
+
+def _principal(features: F32, depth: int) -> Projection:
+    """`Projection.fit` of one scale, (..., C)."""
+    patches = features.reshape(-1, features.shape[-1])
+    rng = np.random.default_rng(0)
+    if len(patches) > _SAMPLE_PATCHES:
+        patches = patches[rng.choice(len(patches), _SAMPLE_PATCHES, replace=False)]
+    values = patches.astype(np.float64)
+    mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
+    _, axes = np.linalg.eigh(np.cov(((values - mean) / deviation).T))
+    matrix = axes[:, ::-1][:, :depth].T / deviation
+    return Projection(matrix.astype(np.float32), (-(matrix @ mean)).astype(np.float32))
 
 
 def extract(
@@ -100,11 +127,20 @@ def extract(
 def feature_graph(trunk: Trunk, projection: Projection | None) -> tuple[bytes, str]:
     """The serialised graph from the raw image to its features, and its output's name."""
     graph = GraphBuilder()
-    output = trunk.add_to(graph)
-    channels = 64
+    levels = trunk.add_levels(graph)
+    output = grid_features(graph, levels)
+    coarse = levels.get("stride16")
+    channels = packed_depth(_FINE_CHANNELS, _COARSE_CHANNELS if coarse else 0)
     if projection is not None:
-        output = graph.add("Identity", projection.add_to(graph, output), name=PROJECTED)
-        channels = projection.matrix.shape[0]
+        output = projection.add_to(graph, output)
+        channels = projection.depth
+        if coarse and projection.coarse is not None:
+            coarse = projection.coarse.add_to(graph, coarse)
+    if coarse:
+        spread = graph.add("DepthToSpace", coarse, blocksize=2)
+        output = graph.add("Concat", output, spread, axis=1)
+    if coarse or projection is not None:
+        output = graph.add("Identity", output, name=PROJECTED)
     model = finish(graph, trunk.layout, {output: (1, channels, trunk.rows, trunk.columns)}, "features")
     return bytes(model.SerializeToString()), output
 

@@ -26,14 +26,22 @@ class GaussianScorer:
     name = "gaussian"
 
     @staticmethod
-    def fit(features: F32) -> "GaussianScorer":
-        """Fit to features of good images, (N, rows, columns, D)."""
+    def fit(features: F32, *, correlated: bool = True) -> "GaussianScorer":
+        """Fit to features of good images, (N, rows, columns, D).
+
+        What a cell's few images leave open comes from the covariance that all cells share; unless
+        `correlated`, from its variances alone. Its correlations help small cells, of which all parts of an
+        image show many; of large cells they say how one scene changes with light or dirt, and turning that
+        off hid real defects where a cell had five images to learn from.
+        """
         count, rows, columns, depth = features.shape
         cells = features.reshape(count, rows * columns, depth).transpose(1, 0, 2)
         mean = cells.mean(axis=1)
         centred = cells - mean[:, None]
         scatter = np.matmul(centred.transpose(0, 2, 1), centred)
         shared = scatter.mean(axis=0) / max(count - 1, 1)
+        if not correlated:
+            shared = np.diag(np.diag(shared))
         covariance = (scatter + PRIOR_IMAGES * shared) / (count - 1 + PRIOR_IMAGES)
         covariance += _RIDGE * np.eye(depth, dtype=np.float32)
         whitening = np.linalg.cholesky(np.linalg.inv(covariance)) / np.sqrt(depth)

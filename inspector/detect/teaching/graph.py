@@ -132,26 +132,24 @@ def project(graph: GraphBuilder, features: str, matrix: F32, bias: F32) -> str:
     return graph.add("Conv", features, weights, graph.constant(bias), kernel_shape=[1, 1])
 
 
-def image_score(
-    graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32, *, score_map: str | None = None
-) -> None:
-    """The score is the maximum of the map after the kernel `blur` (odd side).
-
-    `cell_map` holds rows * columns scores. Outputs score () and score_map: `score_map` where it is given,
-    else the smoothed map (rows, columns).
-    """
+def smoothed(graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32) -> str:
+    """A map of rows * columns scores after the kernel `blur` (odd side), (1, 1, rows, columns)."""
     value = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
     side = blur.shape[0]
-    if side > 1:
-        margin = side // 2
-        value = graph.add(
-            "Pad", value, graph.integers(0, 0, margin, margin, 0, 0, margin, margin), mode="edge"
-        )
-        value = graph.add("Conv", value, graph.constant(blur[None, None]), kernel_shape=[side, side])
-    if score_map is None:
-        graph.add("Reshape", value, graph.integers(rows, columns), name=SCORE_MAP)
-    else:
-        graph.add("Identity", score_map, name=SCORE_MAP)
+    if side == 1:
+        return value
+    margin = side // 2
+    value = graph.add("Pad", value, graph.integers(0, 0, margin, margin, 0, 0, margin, margin), mode="edge")
+    return graph.add("Conv", value, graph.constant(blur[None, None]), kernel_shape=[side, side])
+
+
+def image_score(graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32) -> None:
+    """The score is the maximum of the map after the kernel `blur` (odd side).
+
+    `cell_map` holds rows * columns scores. Outputs score () and score_map, the smoothed map (rows, columns).
+    """
+    value = smoothed(graph, cell_map, rows, columns, blur)
+    graph.add("Reshape", value, graph.integers(rows, columns), name=SCORE_MAP)
     graph.add("ReduceMax", value, keepdims=0, name=SCORE)
 
 

@@ -1,12 +1,10 @@
 """Fits scorers, and scores of parts by scorers that have not seen them."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 
 from inspector.detect.risk.calibration import Floats
@@ -14,10 +12,12 @@ from inspector.detect.teaching.bank import BankScorer
 from inspector.detect.teaching.discriminator import DiscriminatingScorer, Discriminator, combine
 from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import F32
+from inspector.detect.teaching.peaks import peaks
 from inspector.detect.teaching.synthetic import Synthetic
+from inspector.detect.teaching.two_scales import TwoScales
 
 Method = Literal["gaussian", "bank"]
-Scorer = GaussianScorer | DiscriminatingScorer | BankScorer
+Scorer = TwoScales | DiscriminatingScorer | BankScorer
 Progress = Callable[[str, int, int], None]
 """(what is being done, how much is done, of how much)."""
 
@@ -105,14 +105,11 @@ def fit_again(
 
 def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
     """What the graph's score output gives, from projected features (N, rows, columns, D)."""
-    return _peaks(scorer.maps(features), blur) if len(features) else np.zeros(0)
-
-
-def blur_kernel(sigma: float) -> F32:
-    """A normalised Gaussian kernel of twice sigma to each side; 1 x 1 for a sigma of 0."""
-    reach = math.ceil(2 * sigma)
-    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
-    return np.asarray(np.outer(line, line) / line.sum() ** 2, dtype=np.float32)
+    if not len(features):
+        return np.zeros(0)
+    if isinstance(scorer, TwoScales):
+        return scorer.scores(features, blur)
+    return peaks(scorer.maps(features), blur)
 
 
 def _with_discriminator(
@@ -163,17 +160,11 @@ def _with_discriminator(
 
 
 def _residual_scores(residuals: F32, judge: Discriminator, blur: F32) -> Floats:
-    return _peaks(np.stack([combine(image, judge.logits(image)) for image in residuals]), blur)
-
-
-def _peaks(maps: F32, blur: F32) -> Floats:
-    if blur.shape[0] > 1:
-        maps = np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])
-    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
+    return peaks(np.stack([combine(image, judge.logits(image)) for image in residuals]), blur)
 
 
 def _fit(method: Method, features: F32) -> Scorer:
-    return GaussianScorer.fit(features) if method == "gaussian" else BankScorer.fit(features)
+    return TwoScales.fit(features) if method == "gaussian" else BankScorer.fit(features)
 
 
 def _folds(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:

@@ -6,7 +6,7 @@ the drift reference come from; not the images. A plain NumPy archive without pic
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -86,6 +86,9 @@ class Memory:
             "origin": self.synthetic.origin,
             "change": self.synthetic.change.astype(np.float16),
         }
+        if self.projection.coarse is not None:
+            arrays["coarse_matrix"] = self.projection.coarse.matrix
+            arrays["coarse_bias"] = self.projection.coarse.bias
         if self.detail is not None:
             arrays["detail_total"] = self.detail.total
             arrays["detail_products"] = self.detail.products
@@ -124,7 +127,11 @@ def load_memory(folder: Path, model_sha256: str) -> Memory:
 def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
     about = msgspec.json.decode(arrays["about"].tobytes(), type=About)
     rows, columns = about.network_height // 8, about.network_width // 8
-    depth = len(arrays["bias"])
+    projection = Projection(_f32(arrays["matrix"]), _f32(arrays["bias"]))
+    if "coarse_bias" in arrays:
+        coarse = Projection(_f32(arrays["coarse_matrix"]), _f32(arrays["coarse_bias"]))
+        projection = replace(projection, coarse=coarse)
+    depth = projection.depth
     for name in ("good", "defect", "synthetic"):
         if arrays[name].shape[1:] != (rows, columns, depth):
             raise ValueError(f"{name} has shape {arrays[name].shape}")
@@ -145,7 +152,7 @@ def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
         judges = Judges(about.known, about.half, *each)
     return Memory(
         about=about,
-        projection=Projection(_f32(arrays["matrix"]), _f32(arrays["bias"])),
+        projection=projection,
         good=np.asarray(arrays["good"], dtype=np.float16),
         good_hashes=tuple(str(value) for value in arrays["good_hashes"]),
         defect=np.asarray(arrays["defect"], dtype=np.float16),

@@ -1,5 +1,6 @@
 """Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +27,11 @@ from inspector.detect.risk.calibration import (
     fit_with_defects,
     probability,
 )
-from inspector.detect.teaching.detail import PER_CELL, Detail, add_detail_features
+from inspector.detect.teaching.detail import PER_CELL, FineMap
+from inspector.detect.teaching.export_check import check_export
 from inspector.detect.teaching.features import Projection, Trunk
 from inspector.detect.teaching.gather import Gather, first_of_each, rounded
+from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import (
     F32,
     SCORE,
@@ -43,19 +46,20 @@ from inspector.detect.teaching.held_out import (
     Method,
     Progress,
     Scorer,
-    blur_kernel,
     fit_again,
     fit_and_check,
 )
 from inspector.detect.teaching.memory import MOST_BYTES, About, Memory, features_sha256
+from inspector.detect.teaching.packing import FINE_DEPTH, unpack
+from inspector.detect.teaching.peaks import blur_kernel
+from inspector.detect.teaching.two_scales import TwoScales
 from inspector.errors import ConfigError
 
 FEWEST_IMAGES: Final = 5
 MOST_IMAGES: Final = 500
-DEPTH: Final = 32  # principal axes kept of 64 features
 BLUR_SIGMA: Final = {"gaussian": 1.5, "bank": 1.0}  # cells
 _DISCRIMINATOR_BLUR: Final = 0.7
-FEWEST_TO_DISCRIMINATE: Final = 100  # with fewer good images the Gaussian stands alone: it gains nothing
+FEWEST_TO_DISCRIMINATE: Final = 100  # with fewer, two scales rank better (two_scales.py)
 _SYNTHETIC: Final = 200  # synthetic images, or two for each good one, that the discriminator learns from
 _FEWEST_COPIES: Final = 2
 _SYNTHETIC_TO_CHECK: Final = 40  # about as many tell where defects score, for the limit
@@ -117,14 +121,16 @@ def teach(
     defects = list_images(defect_dir) if defect_dir else []
     layout = common_layout(good)
     width, height = options.size or choose_size(layout.width_px, layout.height_px)
-    trunk = Trunk(layout, width, height, backbone_path)
+    discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
+    two_scales = options.method == "gaussian" and not discriminate
+    trunk = Trunk(layout, width, height, backbone_path, coarse=two_scales)
     gather = Gather(trunk, options.threads, progress)
 
     basis_paths = good
     if len(good) > _BASIS_IMAGES:
         basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
     basis, hashes = gather.features(basis_paths, "Learning features")
-    projection = Projection.fit(basis, DEPTH)
+    projection = Projection.fit(basis, FINE_DEPTH)
     if basis_paths is good:
         good_features = projection.apply(basis)
     else:
@@ -138,8 +144,6 @@ def teach(
     if defects:
         defect_features, defect_hashes = gather.features(defects, "Reading defects", projection)
 
-    discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
-    detailed = options.method == "gaussian" and not discriminate  # the others' scores have another scale
     copies = made_up_copies(len(good), discriminate=discriminate)
     memory = Memory(
         about=About(
@@ -153,11 +157,14 @@ def teach(
         defect=defect_features.astype(np.float16),
         defect_hashes=defect_hashes,
         synthetic=rounded(gather.synthetic(good, projection, copies=copies)),
-        detail=gather.detail(good) if detailed else None,
+        detail=gather.detail(good) if two_scales else None,
     )  # fmt: skip
     learned = learn(memory, discriminate=discriminate, progress=progress)
     manifest = _manifest(trunk, options, learned)
-    return write(models_dir / options.name, manifest, learned, trunk, progress=progress, left_out=left_out)
+    return write(
+        models_dir / options.name, manifest, learned, trunk,
+        images=[*good, *defects], progress=progress, left_out=left_out,
+    )  # fmt: skip
 
 
 def check_count(images: int, folder: Path, which: str = "") -> None:
@@ -218,13 +225,33 @@ def learn(memory: Memory, *, discriminate: bool, progress: Progress) -> Learned:
 
 
 def write(
-    folder: Path, manifest: Manifest, learned: Learned, trunk: Trunk, *, progress: Progress, left_out: int
+    folder: Path,
+    manifest: Manifest,
+    learned: Learned,
+    trunk: Trunk,
+    *,
+    images: Sequence[Path],
+    progress: Progress,
+    left_out: int,
 ) -> Taught:
-    """Write the model folder, with its memory where that is not too large."""
+    """Write the model folder, with its memory where that is not too large.
+
+    Some of `images` are judged by the graph and by the fitted scorer. Raises ModelError, and writes nothing,
+    where they differ.
+    """
     progress("Writing the model", 0, 1)
     memory, fitted = learned.memory, learned.fitted
-    detail = None if memory.detail is None else memory.detail.fit()
-    model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, detail)
+    fine_map = None
+    if memory.detail is not None:
+        _, coarse = unpack(memory.good.astype(np.float32), FINE_DEPTH)
+        fine_map = FineMap(memory.detail.fit(), GaussianScorer.fit(coarse, correlated=False))
+    model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, fine_map)
+    parity = check_export(
+        model, manifest, images,
+        trunk=trunk, projection=memory.projection, scorer=fitted.scorer, blur=learned.blur,
+    )  # fmt: skip
+    metrics = manifest.metrics | {"export_score_difference": round(parity.score_difference, 6)}
+    manifest = msgspec.structs.replace(manifest, metrics=metrics)
     can_add = memory.size_bytes <= MOST_BYTES
     also = {MEMORY_NAME: lambda file: memory.save(file, model)} if can_add else {}
     manifest = write_model(folder, model, manifest, also=also)
@@ -233,18 +260,22 @@ def write(
 
 
 def build_model(
-    trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32, detail: Detail | None
+    trunk: Trunk, projection: Projection, scorer: Scorer, blur: F32, fine_map: FineMap | None
 ) -> bytes:
-    """The finished graph, serialised. With `detail` the map has half the cell size and is not blurred."""
+    """The finished graph, serialised. With `fine_map` the map has half the cell size and is not blurred."""
     graph = GraphBuilder()
     levels = trunk.add_levels(graph)
-    cells = scorer.add_to(graph, projection.add_to(graph, grid_features(graph, levels)))
-    fine = None
-    if detail is not None:
-        features = add_detail_features(graph, levels)
-        fine = detail.add_to(graph, features, cells, trunk.rows, trunk.columns)
-    image_score(graph, cells, trunk.rows, trunk.columns, blur, score_map=fine)
-    finer = 1 if detail is None else PER_CELL
+    fine, grid = projection.add_to(graph, grid_features(graph, levels)), (trunk.rows, trunk.columns)
+    finer = 1
+    if isinstance(scorer, TwoScales):
+        assert projection.coarse is not None
+        assert fine_map is not None
+        coarse = projection.coarse.add_to(graph, levels["stride16"])
+        cells = scorer.add_score(graph, fine, coarse, grid, blur)
+        fine_map.add_to(graph, levels, cells, coarse, grid)
+        finer = PER_CELL
+    else:
+        image_score(graph, scorer.add_to(graph, fine), *grid, blur)
     outputs: dict[str, tuple[int, ...]] = {
         SCORE: (),
         SCORE_MAP: (trunk.rows * finer, trunk.columns * finer),
