@@ -56,7 +56,7 @@ def check_site(site: Site) -> Iterator[Finding]:
         yield Finding("ok", f"sensor {sensor_id}: its curve model was read")
     for modality in site.site.modalities:
         factory_of(modality)
-        yield Finding("ok", f"modality {modality.name}: its plug-in is there, and speaks as {modality.sensor}")
+        yield Finding("ok", f"modality {modality.name}: its plug-in is there; speaks as {modality.sensor}")
     yield Finding("ok", f"broker: {check_broker(site.site.broker)}")
     for camera in site.cameras:
         try:
