@@ -129,8 +129,14 @@ class PlcLink:
         self._ledger.opened(trigger, self._utc_offset_ns())
 
     def note_latch(self, event: SensorEvent | None) -> None:
-        """Note the emergency that holds the line, or that none does, for who comes after a crash."""
+        """Note the emergency that holds the line, or that none does, for who comes after a crash.
+
+        Before its verdict is sent; `sync_notes` comes after.
+        """
         self._ledger.latch(event)
+
+    def sync_notes(self) -> None:
+        """Have what was noted on the disk soon, for who comes after a power cut."""
         self._file.sync_beside(self._ledger.sync)
 
     def note_stopped(self, stopped: bool) -> None:

@@ -190,9 +190,12 @@ class ArbiterService:
         entry = _entry(self._journal_seq, self._epoch, self._clock.now_ns(), item)
         latched_by = self._arbiter.latched_by
         outputs = self._arbiter.step(entry)
-        if self._arbiter.latched_by is not latched_by:
+        latched = self._arbiter.latched_by is not latched_by
+        if latched:
             self._link.note_latch(self._arbiter.latched_by)
         sent = [self._sent(output) if isinstance(output, VerdictRecord) else output for output in outputs]
+        if latched:
+            self._link.sync_notes()  # wakes a thread, which an emergency must not wait for
         for output in sent:
             if isinstance(output, VerdictRecord):
                 self._verdicts.send(output)
