@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inspector.config import ExplainerConfig, LlmServerConfig
 from inspector.errors import ConfigError, ModelError
+from inspector.explain.adapter import resolve_adapter
 from inspector.explain.knowledge_load import load_knowledge
 from inspector.explain.opinion_file import OPINION_FILE, load_fit
 from inspector.explain.server import server_sha256
@@ -38,7 +39,11 @@ def check_explainer(config: ExplainerConfig, root: Path) -> Iterator[Line]:
             model = resolve(config.model)
             model_sha256 = model.sha256
             yield True, f"explainer: {model.path}"
-        except ModelError as error:
+            if config.adapter is not None:
+                adapter = resolve_adapter(root / config.adapter.expanduser(), model, config.model)
+                model_sha256 = adapter.model_sha256
+                yield True, f"explainer.adapter: {adapter.path}"
+        except (ModelError, ConfigError) as error:
             yield False, f"explainer: {error}; {_TEMPLATE}"
     if config.knowledge is not None:
         yield _knowledge(root / config.knowledge.expanduser())

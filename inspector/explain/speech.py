@@ -122,7 +122,8 @@ class _Translation:
     def cause(self, cause: Cause) -> Cause:
         likely = cause.likely
         if likely:
-            likely = f"{self.book.say(_LIKELY.strip(), {})} {likely.removeprefix(_LIKELY)}"
+            label, space = self.book.say(_LIKELY.strip(), {}), " " if self.lexicon.spaced else ""
+            likely = f"{label}{space}{likely.removeprefix(_LIKELY)}"
         return replace(
             cause,
             text=self.say(cause.text),
