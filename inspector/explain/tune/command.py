@@ -127,7 +127,8 @@ def _learn(base: LocalModel, made: Corpus, candidate: Path, options: Options, ba
     if candidate.exists() and done.exists() and done.read_text("utf-8") == options.about:
         return
     try:
-        from inspector.explain.tune.fit import FitOptions, fit  # noqa: PLC0415  (needs torch)
+        # The package needs torch, which a cell without this command never has.
+        from inspector.explain.tune.fit import FitOptions, fit  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(_NEEDS) from error
     found = _tokens(base, examples(made.learn), bar)

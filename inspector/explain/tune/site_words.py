@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"[^\W_]+")
 
 def site_words(site: Site, labels: Sequence[str], context: LineContext) -> Words:
     """Return the words of `site`, whose detector knows `labels`."""
-    sensors = [kind for sensor in site.site.sensors for kind in _kinds(sensor)]
+    sensors = [kind for sensor in site.site.sensors for kind in kinds_of(sensor)]
     return Words(
         sensors=_filled(sensors, TUNE_WORDS.sensors),
         labels=_filled(labels, TUNE_WORDS.labels),
@@ -59,7 +59,11 @@ def confirmed(
     for number, row in enumerate(each for each in known if each.confirmed):
         said = _tokens(row.symptom)
         labels = [label for label in words.labels if _tokens(label) <= said]
-        kinds = [kind for kind in words.sensors if _tokens(kind.id) & said or _tokens(kind.name) <= said]
+        kinds = [
+            kind
+            for kind in words.sensors
+            if any(_tokens(each) <= said for each in (kind.id, kind.name) if each)
+        ]
         rng = random.Random(f"confirmed/{seed}/{number}")
         if labels or kinds:
             made += [(_record(rng, number, labels[:2], kinds[:2], words), context) for _ in range(_FIGURES)]
@@ -84,7 +88,7 @@ def _tokens(text: str) -> frozenset[str]:
     return frozenset(_TOKEN.findall(text.lower().replace("_", " ")))
 
 
-def _kinds(sensor: SensorConfig) -> list[Kind]:
+def kinds_of(sensor: SensorConfig) -> list[Kind]:
     """Return the side on which the sensor has limits, one for each sensor: the upper one first."""
     rule = sensor.rule or LimitRule()
     for warn, alarm in ((rule.warn_high, rule.alarm_high), (rule.warn_low, rule.alarm_low)):
