@@ -28,8 +28,9 @@ class CpuRun:
             raise ModelError(f"{origin}: OpenVINO cannot run it ({_reason(error)})") from error
         self._names = [sorted(output.get_names()) for output in self._compiled.outputs]
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
-        """All outputs by name, for uint8 (1, height, width, channels). Raises ModelError."""
+    def __call__(self, pixels: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """All outputs by name, for the only input, of our models uint8 (1, height, width, channels). Raises
+        ModelError."""
         try:
             results = self._compiled({0: pixels})
         except RuntimeError as error:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
@@ -24,6 +25,7 @@ from inspector.detect.importing.frame_entry import (
     with_output_shapes,
 )
 from inspector.detect.importing.head_guess import guess_head
+from inspector.detect.importing.source_run import SourceRun
 from inspector.detect.model.decode import decode
 from inspector.detect.model.manifest import (
     UNCALIBRATED,
@@ -35,6 +37,7 @@ from inspector.detect.model.manifest import (
     OnnxFile,
 )
 from inspector.detect.model.model_folder import ONNX_NAME, write_model
+from inspector.detect.quantizing.gate import decoded_all, made_up_frames, require_parity
 from inspector.errors import ConfigError, ModelError
 
 Kind = Literal["yolo", "detr", "fcos", "boxes", "classification", "anomalib"]
@@ -102,6 +105,16 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
         decode(outputs, manifest)
     except ModelError as error:
         raise ModelError(f"{path}: {error}; is --decode {options.kind} right?") from error
+    reference = SourceRun(model, entry, path)
+    frames = made_up_frames(options.frame)
+    parity = require_parity(
+        decoded_all([reference(frame) for frame in frames], manifest),
+        decoded_all([run(frame) for frame in frames], manifest),
+        manifest,
+        f"{path}: the file and the model made of it",
+    )
+    metrics = {"export_p_difference": round(parity.p_defect_difference, 6)}
+    manifest = msgspec.structs.replace(manifest, metrics=metrics)
     whole = with_output_shapes(whole, run.shapes(), path)
     folder = models_dir / options.name
     return folder, write_model(folder, whole.SerializeToString(), manifest)

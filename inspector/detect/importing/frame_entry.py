@@ -19,8 +19,8 @@ Normalise = Literal["unit", "imagenet", "none"]
 OLDEST_OPSET: Final = 13
 _OLDEST_IR: Final = 7  # opset 13's; before 4 every constant had to be an input too
 _PREFIX: Final = "frame_entry/"
-_GREY: Final = 114.0  # what YOLO's letterbox is filled with
-_IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of pixels in 0..1
+GREY: Final = 114.0  # what YOLO's letterbox is filled with
+IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of pixels in 0..1
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -63,8 +63,8 @@ def with_frame_entry(model: onnx.ModelProto, entry: Entry, path: Path) -> onnx.M
     model = _at_least_opset(model, path)
     model.ir_version = max(model.ir_version, _OLDEST_IR)
     graph = model.graph
-    name = _network_input(model).name
-    dtype = _network_input(model).type.tensor_type.elem_type
+    name = network_input(model).name
+    dtype = network_input(model).type.tensor_type.elem_type
     if any(IMAGE in (*node.input, *node.output) for node in graph.node):
         _rename(graph, IMAGE, f"{_PREFIX}network_{IMAGE}")
         name = f"{_PREFIX}network_{IMAGE}" if name == IMAGE else name
@@ -132,7 +132,7 @@ def _entry_nodes(builder: GraphBuilder, entry: Entry, channels: int) -> str:
     lower = place.network_height - place.height - place.upper
     if place.left or place.upper or right or lower:
         pads = builder.integers(0, 0, place.upper, place.left, 0, 0, lower, right)
-        value = builder.add("Pad", value, pads, builder.number(_GREY), mode="constant")
+        value = builder.add("Pad", value, pads, builder.number(GREY), mode="constant")
     if frame.channels == 1 and channels == 3:
         value = builder.add("Concat", value, value, value, axis=1)
     elif frame.channels == 3 and channels == 1:
@@ -144,13 +144,13 @@ def _entry_nodes(builder: GraphBuilder, entry: Entry, channels: int) -> str:
         return value
     value = builder.add("Mul", value, builder.number(1.0 / 255.0))
     if entry.normalise == "imagenet":
-        mean, deviation = (np.array(v[:channels], dtype=np.float32)[None, :, None, None] for v in _IMAGENET)
+        mean, deviation = (np.array(v[:channels], dtype=np.float32)[None, :, None, None] for v in IMAGENET)
         value = builder.add("Sub", value, builder.constant(mean))
         value = builder.add("Div", value, builder.constant(deviation))
     return value
 
 
-def _network_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+def network_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     constants = {tensor.name for tensor in model.graph.initializer}
     return next(value for value in model.graph.input if value.name not in constants)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.model.manifest import Manifest, OnnxFile, load_manifest
 from inspector.detect.model.model_folder import write_model
+from inspector.detect.quantizing.gate import decoded_all, made_up_frames, require_parity
 from inspector.detect.teaching.graph import IMAGE
 from inspector.errors import ConfigError
 
@@ -60,9 +62,38 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
         ),
         head=head,
     )
+    _check(model, manifest, (one_class, first), (boxes, second))
     folder = models_dir / name
     write_model(folder, model.SerializeToString(), manifest)
     return folder, shared
+
+
+def _check(
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    one_class: tuple[Path, Manifest],
+    boxes: tuple[Path, Manifest],
+) -> None:
+    """Both models apart, and in one graph, on made-up frames. Raises ModelError where a verdict differs."""
+    runs = [CpuRun((path / own.onnx.file).read_bytes(), str(path)) for path, own in (one_class, boxes)]
+    together = CpuRun(model.SerializeToString(), manifest.name)
+    head = boxes[1].head
+    assert manifest.head is not None
+    assert head is not None
+    names = {
+        theirs: ours
+        for role, listed in manifest.head.outputs.items()
+        for ours, theirs in zip(listed, head.outputs[role], strict=True)
+    }
+    apart, whole = [], []
+    for frame in made_up_frames(manifest.input):
+        second = runs[1](frame)
+        apart.append(runs[0](frame) | {ours: second[theirs] for theirs, ours in names.items()})
+        whole.append(together(frame))
+    require_parity(
+        decoded_all(apart, manifest), decoded_all(whole, manifest), manifest,
+        f"{one_class[0]} and {boxes[0]} apart and in one graph",
+    )  # fmt: skip
 
 
 def merged(first: onnx.ModelProto, second: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:

@@ -92,6 +92,15 @@ def fit(
     return {name: weight.detach().numpy().astype(np.float32) for name, weight in trained.items()}
 
 
+def run_in_torch(box_graph: BoxGraph, weights: dict[str, F32], normalised: F32) -> dict[str, F32]:
+    """SCORES and DISTANCES for an image (1, C, H, W) at the network's size and scale, as trained."""
+    network = _Network(box_graph)
+    network.weights |= {name: torch.from_numpy(weight) for name, weight in weights.items()}
+    with torch.no_grad():
+        logits, distances = network(torch.from_numpy(normalised))
+    return {SCORES: torch.sigmoid(logits).numpy(), DISTANCES: distances.numpy()}
+
+
 class _Network:
     """Runs the ONNX graph's own nodes in torch, from the normalised image on."""
 

@@ -26,10 +26,11 @@ from inspector.detect.model.manifest import (
     file_sha256,
 )
 from inspector.detect.model.model_folder import ONNX_NAME, write_model
+from inspector.detect.quantizing.gate import decoded_all, require_parity
 from inspector.detect.teaching.graph import F32, GraphBuilder, finish, network_input
-from inspector.detect.training.box_graph import DISTANCES, SCORES, build, with_weights
+from inspector.detect.training.box_graph import DISTANCES, SCORES, BoxGraph, build, with_weights
 from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
-from inspector.detect.training.fit import FitOptions, fit
+from inspector.detect.training.fit import FitOptions, fit, run_in_torch
 from inspector.detect.training.labelled_image import read_labelled
 from inspector.detect.training.targets import Boxes, Pixels
 from inspector.errors import ConfigError
@@ -41,6 +42,7 @@ _PIXEL_BUDGET: Final = 640 * 640
 _STEP: Final = 16
 _LOWEST_SCORE: Final = 0.02
 _SEEN: Final = "seen"
+_TO_CHECK: Final = 6  # images, about, that the trained network and its graph are compared on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +99,40 @@ def train_boxes(
     if hold:
         metrics = measure(model, manifest, labelled, hold, threads=options.threads, progress=progress)
         manifest = msgspec.structs.replace(manifest, metrics=metrics)
-    manifest = write_model(folder, model, manifest)
+    difference = _check_export(model, manifest, box_graph, weights, labelled.images)
+    metrics = manifest.metrics | {"export_p_difference": round(difference, 6)}
+    manifest = write_model(folder, model, msgspec.structs.replace(manifest, metrics=metrics))
     shutil.rmtree(work)
     return folder, manifest
+
+
+def _check_export(
+    model: bytes,
+    manifest: Manifest,
+    box_graph: BoxGraph,
+    weights: dict[str, F32],
+    images: Sequence[LabelledImage],
+) -> float:
+    """The largest difference of p_defect between torch and the ONNX graph on a few images. Raises ModelError
+    where a verdict differs."""
+    layout, made = manifest.input, manifest.how_made
+    prepare = _preparation(layout, (made.network_width_px, made.network_height_px), threads=2)
+    run = CpuRun(model, manifest.name)
+    frames = [read_labelled(image, layout)[None] for image in images[:: max(1, len(images) // _TO_CHECK)]]
+    seen = [prepare(frame)[_SEEN].astype(np.float32) for frame in frames]
+    return require_parity(
+        decoded_all([run_in_torch(box_graph, weights, image) for image in seen], manifest),
+        decoded_all([run(frame) for frame in frames], manifest),
+        manifest, "the trained network and its graph",
+    ).p_defect_difference  # fmt: skip
+
+
+def _preparation(layout: InputLayout, size: tuple[int, int], *, threads: int) -> CpuRun:
+    """The very nodes that the model will scale images with, from the frame to _SEEN (1, C, height, width)."""
+    graph = GraphBuilder()
+    graph.add("Identity", network_input(graph, layout, *size), name=_SEEN)
+    model = finish(graph, layout, {_SEEN: (1, layout.channels, size[1], size[0])}, "preparation")
+    return CpuRun(model.SerializeToString(), "preparation", threads=threads)
 
 
 def measure(
@@ -183,11 +216,7 @@ def _read_all(
     progress: Progress,
 ) -> list[tuple[Pixels, Boxes]]:
     """All images at the network's size, scaled by the very nodes that the model will scale with."""
-    graph = GraphBuilder()
-    value = network_input(graph, layout, *size)
-    graph.add("Identity", value, name=_SEEN)
-    model = finish(graph, layout, {_SEEN: (1, layout.channels, size[1], size[0])}, "preparation")
-    run = CpuRun(model.SerializeToString(), "preparation", threads=threads)
+    run = _preparation(layout, size, threads=threads)
     read = []
     for done, image in enumerate(images):
         progress("Reading images", done, len(images))

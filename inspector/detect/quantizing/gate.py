@@ -1,0 +1,66 @@
+"""The parity gate of every export: what is written judges as what it was made from, or nothing is written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from inspector.detect.model.candidates import Outputs
+from inspector.detect.model.decode import Decoded, decode
+from inspector.detect.model.manifest import InputLayout, Manifest
+from inspector.detect.quantizing.parity import Judged, Parity, compare
+from inspector.errors import ModelError
+
+MOST_SCORE_DIFFERENCE: Final = 0.02  # relative; float32 in another order of operations stays far below
+MOST_P_DIFFERENCE: Final = 0.1  # a box just under the lowest score that is looked at may come or go
+_FRAMES: Final = 4
+
+
+def require_parity(
+    reference: Sequence[Decoded], export: Sequence[Decoded], manifest: Manifest, what: str
+) -> Parity:
+    """Compare what the source and the export say of the same images; `what` names both in the error.
+
+    Raises ModelError when a verdict flips, when the scores differ by more than rounding explains, or when a
+    score is no number.
+    """
+    first, second = (
+        [Judged(Path(f"image {index + 1}"), decoded) for index, decoded in enumerate(said)]
+        for said in (reference, export)
+    )
+    parity = compare(first, second, manifest, manifest)
+    if not parity.passed:
+        raise ModelError(
+            f"{what} judge {len(parity.flips)} of {parity.images} images otherwise "
+            f"(p_defect differs by {parity.p_defect_difference:.3f}); nothing was written"
+        )
+    off = parity.p_defect_difference, MOST_P_DIFFERENCE
+    if manifest.task == "anomaly":
+        off = parity.score_difference, MOST_SCORE_DIFFERENCE
+    if not off[0] <= off[1]:
+        raise ModelError(f"{what} give scores that differ by {off[0]:.1%}; nothing was written")
+    return parity
+
+
+def decoded_all(outputs: Sequence[Outputs], manifest: Manifest) -> list[Decoded]:
+    return [decode(each, manifest) for each in outputs]
+
+
+def made_up_frames(layout: InputLayout) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    """A few frames (1, height, width, channels) with structure at every scale, where there are no images yet.
+
+    Smooth fields from a few numbers each, a gradient under them; the same at every call.
+    """
+    rng = np.random.default_rng(0)
+    height, width, channels = layout.height_px, layout.width_px, layout.channels
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    frames = []
+    for _ in range(_FRAMES):
+        value = np.full((height, width, channels), float(rng.uniform(60, 180)), dtype=np.float32)
+        for period in (256, 64, 16, 6):
+            turn = rng.uniform(0, 2 * np.pi)
+            wave = np.sin(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / period)
+            value += wave[..., None] * rng.uniform(5, 35, channels).astype(np.float32)
+        frames.append(np.clip(value, 0, 255).astype(np.uint8)[None])
+    return frames
