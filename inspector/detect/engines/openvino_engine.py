@@ -9,6 +9,7 @@ import numpy as np
 
 from inspector.clock import Clock
 from inspector.detect.engine import Counts, Ticket
+from inspector.detect.engines.compiled_file import compiled_model
 from inspector.detect.engines.engine_errors import RunError
 from inspector.detect.engines.openvino_runtime import ov
 from inspector.detect.engines.outcome import frame_result
@@ -83,16 +84,14 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,  # other services share these cores
             "ENABLE_MMAP": True,
         }
-        if cache_dir is not None:
-            options["CACHE_DIR"] = str(cache_dir)
         layout = manifest.input
         shape = (1, layout.height_px, layout.width_px, layout.channels)
         try:
-            self._compiled: Any = ov.Core().compile_model(str(onnx_path), "CPU", options)
-            requests = [self._compiled.create_infer_request() for _ in range(requests_in_flight)]
-            for request in requests:
-                # The first inference allocates; do it before the first part comes.
-                request.infer({0: np.zeros(shape, dtype=np.uint8)})
+            # The second keeps the compiled model's memory alive.
+            self._compiled: Any = compiled_model(onnx_path, manifest.onnx.sha256, options, cache_dir)
+            requests = [self._compiled[0].create_infer_request() for _ in range(requests_in_flight)]
+            # The first inference allocates, for all requests of a stream: do it before the first part comes.
+            requests[0].infer({0: np.zeros(shape, dtype=np.uint8)})
         except RuntimeError as error:
             raise ModelError(f"{onnx_path}: OpenVINO cannot load it ({_reason(error)})") from error
         self._bare = requests[0]
