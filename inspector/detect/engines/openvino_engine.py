@@ -28,7 +28,18 @@ class _Request:
     def __init__(self, request: Any, manifest: Manifest) -> None:
         self._request = request
         self._manifest = manifest
-        self._names = output_names(manifest)
+        # Looked up once, as a request keeps its outputs' memory; not where a length depends on the image,
+        # such as how many boxes are left.
+        self._outputs = {
+            name: None if port.get_partial_shape().is_dynamic else request.get_tensor(port).data
+            for port in request.model_outputs
+            for name in port.get_names()
+            if name in output_names(manifest)
+        }
+        if missing := set(output_names(manifest)) - set(self._outputs):
+            raise ModelError(
+                f"{manifest.name}: the graph has no output '{min(missing)}'; make the model again"
+            )
         self._inputs: Sequence[NetworkInput] = ()
 
     def start(self, inputs: Sequence[NetworkInput]) -> None:
@@ -48,7 +59,10 @@ class _Request:
 
     def read(self) -> list[Decoded]:
         self._inputs = ()
-        outputs = {name: self._request.get_tensor(name).data for name in self._names}
+        outputs = {
+            name: self._request.get_tensor(name).data if data is None else data
+            for name, data in self._outputs.items()
+        }
         try:
             return [decode(outputs, self._manifest)]
         except ModelError as error:
