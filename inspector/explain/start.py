@@ -97,6 +97,8 @@ def open_engine(config: ExplainerConfig, clock: Clock, root: Path = Path()) -> E
     """
     if config.server is not None:
         return ServerEngine(config.server, clock, max_tokens=config.max_tokens)
+    if (folder := Path(config.model).expanduser()).is_dir():
+        return _open_folder(folder, config, clock)
     model = resolve(config.model)
     # Imported here, because its library is 100 MB that a cell without a language model never needs.
     from inspector.explain.llama import LlamaEngine  # noqa: PLC0415
@@ -117,6 +119,28 @@ def open_engine(config: ExplainerConfig, clock: Clock, root: Path = Path()) -> E
         gpu_layers=config.gpu_layers,
         mmproj=config.mmproj,
         adapter=adapter.path if adapter else None,
+    )
+
+
+def _open_folder(folder: Path, config: ExplainerConfig, clock: Clock) -> Engine:
+    if config.adapter is not None or config.mmproj is not None:
+        raise ConfigError(
+            "explainer.adapter and mmproj go with a GGUF file, not with a folder of safetensors"
+        )
+    try:
+        # Its libraries are gigabytes that only a cell with such a folder has.
+        from inspector.explain.transformers_engine import TransformersEngine  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"explainer.model {folder} is a folder of safetensors, which needs: "
+            "pip install 'inspector-cell[llm]'"
+        ) from error
+    return TransformersEngine(
+        folder,
+        clock,
+        threads=config.threads,
+        context_tokens=config.context_tokens,
+        max_tokens=config.max_tokens,
     )
 
 
