@@ -93,6 +93,15 @@ _GERMAN = PromptWords(
             'spindle_load bei 93 %, über der Warngrenze von 85 %.","cited":[1,2,3,4]}',
         ),
         (
+            "1. Teil A25 wurde ausgeschleust, Defektwahrscheinlichkeit 0,83, über den nötigen 0,75\n"
+            "2. Kamera cam_top: kein Defekt gefunden, Defektwahrscheinlichkeit 0,83\n"
+            "3. Sensor spindle_load (Last): 97 %, auffällig, über der Alarmgrenze von 95 %\n"
+            "Ursache 1: spindle_load auffällig, kein Defekt gefunden",
+            '{"cause":1,"text":"Teil A25 wurde ausgeschleust, weil spindle_load bei 97 % lag, über der '
+            'Alarmgrenze von 95 %, während im Bild von cam_top kein Defekt gefunden wurde.",'
+            '"cited":[1,2,3]}',
+        ),
+        (
             "1. Teil A18 wurde zur Prüfung gesperrt (Sicherheitsreaktion): über einen Defekt ist nichts "
             "bekannt\n"
             "2. Sensoren innerhalb der Grenzen\n"

@@ -3,8 +3,9 @@
     python tests/bench/bench_explain.py qwen2.5-coder-1.5b --count 5
 
 plain: llama.cpp's chat completions, free text of at most as many tokens, nothing kept between calls.
-ours: the constant prompt kept, the answer forced into its schema and ended with it. The two take
-turns, so that what else the machine does bends both. How good explanations are: `inspector explain eval`.
+plain, kept: the same with its prompt cache, which finds the constant part of the last call again.
+ours: the constant prompt kept, the answer forced into its schema and ended with it. They take turns,
+so that what else the machine does bends all. How good explanations are: `inspector explain eval`.
 """
 
 import argparse
@@ -45,13 +46,13 @@ class Plain:
         params.port = 0
         self._server = xllamacpp.Server(params)
 
-    def complete(self, prompt: Prompt) -> float:
-        """Return the seconds of one call."""
+    def complete(self, prompt: Prompt, *, kept: bool) -> float:
+        """Return the seconds of one call; `kept` uses what the last call left in the cache."""
         body = {
             "messages": [{"role": turn.role, "content": turn.content} for turn in prompt],
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
-            "cache_prompt": False,
+            "cache_prompt": kept,
             "stream": True,
         }
         began = time.perf_counter()
@@ -59,14 +60,13 @@ class Plain:
         return time.perf_counter() - began
 
 
-def run(model: str, threads: int, count: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of the plain calls and of ours."""
+def run(model: str, threads: int, count: int) -> dict[str, list[float]]:
+    """Return the seconds of the calls of each kind."""
     clock = SystemClock()
     config = ExplainerConfig(model=model, threads=threads, nice=0, max_tokens=MAX_TOKENS)
     engine = open_engine(config, clock)
     other = Plain(resolve(model).path, threads)
-    plain: list[float] = []
-    ours: list[float] = []
+    took: dict[str, list[float]] = {"ours": [], "plain, kept": [], "plain": []}
     try:
         for number, case in enumerate(cases(99, count + 1)):
             facts = gather(case.record, case.context)
@@ -74,13 +74,15 @@ def run(model: str, threads: int, count: int) -> tuple[list[float], list[float]]
             prompt, schema = build(facts, causes), schema_for(facts, causes)
             began = time.perf_counter()
             engine.complete(prompt, schema, clock.now_ns() + DEADLINE_S * NS_PER_S)
-            took = time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            kept = other.complete(prompt, kept=True)  # before the other, which leaves this very prompt
+            plain = other.complete(prompt, kept=False)
             if number:  # the first call reads the constant prompt, as a cell does when it starts
-                ours.append(took)
-                plain.append(other.complete(prompt))
+                for name, one in zip(took, (seconds, kept, plain), strict=True):
+                    took[name].append(one)
     finally:
         engine.close()
-    return plain, ours
+    return took
 
 
 def main() -> None:
@@ -92,16 +94,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5)
     chosen = parser.parse_args()
     try:
-        plain, ours = run(chosen.model, chosen.threads, chosen.count)
+        took = run(chosen.model, chosen.threads, chosen.count)
     except (ConfigError, ModelError) as error:
         raise SystemExit(f"error: {error}") from error
     print(f"{chosen.model}, {chosen.threads} thread(s), {chosen.count} incidents, turn about")
-    for name, seconds in (("plain chat call", plain), ("ours", ours)):
+    for name, seconds in took.items():
+        ratios = [mine / theirs for mine, theirs in zip(took["ours"], seconds, strict=True)]
+        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
         print(
-            f"{name:16} median {statistics.median(seconds):6.2f} s, {min(seconds):.2f} to {max(seconds):.2f}"
+            f"{name:12} median {statistics.median(seconds):6.2f} s, {spread}; "
+            f"ours to it {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
         )
-    ratios = [mine / theirs for mine, theirs in zip(ours, plain, strict=True)]
-    print(f"ours / plain     median {statistics.median(ratios):6.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 if __name__ == "__main__":
