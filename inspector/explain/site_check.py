@@ -34,6 +34,10 @@ def check_explainer(config: ExplainerConfig, root: Path) -> Iterator[Line]:
         yield _server(config.server)
     elif config.model == TEMPLATE_ONLY:
         yield True, "explainer: no language model, explanations come from the template"
+    elif (folder := Path(config.model).expanduser()).is_dir():
+        whole = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+        said = str(folder) if whole else f"{folder} has no config.json and *.safetensors; {_TEMPLATE}"
+        yield whole, f"explainer: {said}"
     else:
         try:
             model = resolve(config.model)

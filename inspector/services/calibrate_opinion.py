@@ -92,7 +92,7 @@ def calibrate_opinion(
         )
     chosen = random.Random(1).sample(pending, most) if len(pending) > most else pending
     clock = SystemClock()
-    engine = open_engine(config, clock)
+    engine = open_engine(config, clock, site.root)
     try:
         asked, took_ms = _ask(engine, site, chosen)
         fit_of = engine.model_sha256

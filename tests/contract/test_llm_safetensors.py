@@ -17,6 +17,7 @@ from inspector.explain.engine import DeadlineError, Engine, PreemptedError
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Turn
+from inspector.explain.site_check import check_explainer
 from inspector.explain.start import open_engine, start
 from inspector.types import ExplanationSource
 
@@ -179,3 +180,11 @@ def test_without_the_libraries_it_says_what_to_install(
     assert "folder of safetensors" in explainer.fault
     with pytest.raises(ConfigError, match="go with a GGUF file"):
         open_engine(ExplainerConfig(model=str(tmp_path), adapter=Path("x.gguf")), CLOCK)
+
+
+def test_the_check_of_a_site_knows_a_folder_by_what_lies_in_it(tmp_path: Path) -> None:
+    config = ExplainerConfig(model=str(tmp_path))
+    assert [good for good, _ in check_explainer(config, tmp_path)] == [False]
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert list(check_explainer(config, tmp_path)) == [(True, f"explainer: {tmp_path}")]
