@@ -287,6 +287,9 @@ class Connection:
                     stream.fill()
                     while stream.for_paho and client.socket() is not None:
                         client.loop_read()
+                    # SUBSCRIBE must be out before anybody publishes: who reads that we are there may
+                    # answer at once.
+                    client.loop_write()
                 if ready.get(fd, 0) & select.POLLOUT and client.socket() is not None:
                     client.loop_write()
                     stream.flush()

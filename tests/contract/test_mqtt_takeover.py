@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from brokers import Mosquitto
-from plc_cell import CLOCK, TOPICS, Cell, Listener, verdict
+from plc_cell import CLOCK, PATIENCE_S, TOPICS, Cell, Listener, verdict, wait_until
 
 from inspector.config import BrokerConfig
 from inspector.types import PartTrigger, SensorEvent
@@ -43,7 +43,18 @@ def victim(port: int, outbox: Path, messages: int, *what: str) -> "subprocess.Po
     return process
 
 
+def died(process: "subprocess.Popen[str]") -> bool:
+    """Whether it killed itself; if not, it must not poll for ever."""
+    try:
+        return process.wait(3 * PATIENCE_S) == -9
+    finally:
+        process.kill()
+        process.wait()
+
+
 def publish_two(plc: Listener) -> None:
+    # It has subscribed before it says anything.
+    wait_until(lambda: plc.leaves("heartbeat") != [], "a sign of life")
     plc.publish(TOPICS.trigger, {"part_id": "P000001", "seq": 1, "utc_ns": CLOCK.utc_ns()})
     reading = {"seq": 1, "kind": "vibration", "value": 9.0, "unit": "mm/s", "utc_ns": CLOCK.utc_ns()}
     plc.publish(TOPICS.sensor("vib1"), reading)
@@ -56,7 +67,7 @@ def test_what_was_not_taken_comes_again_and_what_was_taken_does_not(
     plc, outbox = Listener(mosquitto.port), tmp_path / "outbox"
     dying = victim(mosquitto.port, outbox, 2, *(["taken"] if taken else []))
     publish_two(plc)
-    assert dying.wait(30) == -9
+    assert died(dying)
     with Cell(BrokerConfig(port=mosquitto.port), outbox) as cell:
         assert [trigger.part_id for trigger in cell.link.left.opened] == ["P000001"]
         assert cell.link.left.latched_by is not None
@@ -76,7 +87,7 @@ def test_a_verdict_that_was_given_at_the_last_moment_is_known_and_reaches_the_pl
     plc, outbox = Listener(mosquitto.port), tmp_path / "outbox"
     dying = victim(mosquitto.port, outbox, 2, "verdict")
     publish_two(plc)
-    assert dying.wait(30) == -9
+    assert died(dying)
     with Cell(BrokerConfig(port=mosquitto.port), outbox) as cell:
         assert [part.part_id for part in cell.link.left.judged] == [verdict(1).part_id]
         assert cell.link.left.opened == ()
