@@ -10,11 +10,11 @@ import pytest
 from inspector.detect.commands import find_backbone
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.cuda.half_graph import with_half_precision
-from inspector.detect.cuda.measure_ranges import measure_ranges
-from inspector.detect.cuda.qdq_graph import quantized_values, with_int8
+from inspector.detect.cuda.int8_graph import quantized_values, with_int8
 from inspector.detect.cuda.turing_graph import without_matrix_products
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.model.manifest import InputLayout
+from inspector.detect.quantizing.ranges import measure_ranges
 from inspector.detect.teaching.bank import BankScorer
 from inspector.detect.teaching.graph import (
     SCORE,
@@ -94,8 +94,14 @@ def test_int8_stays_near_with_measured_ranges(demo: onnx.ModelProto) -> None:
     assert set(ranges) == set(values)
     quantized = with_int8(demo, ranges)
     np.testing.assert_allclose(scores(quantized, pixels[:1])[0], scores(demo, pixels[:1])[0], rtol=0.2)
-    pairs = [node.op_type for node in quantized.graph.node]
-    assert pairs.count("QuantizeLinear") == pairs.count("DequantizeLinear") > 20
+    nodes = quantized.graph.node
+    constants = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
+    assert sum(node.op_type == "QuantizeLinear" for node in nodes) == len(values) > 10
+    weights = [
+        node.input[0] for node in nodes if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    ]
+    assert len(weights) > 10
+    assert {constants[name] for name in weights} == {onnx.TensorProto.INT8}
 
 
 def test_int8_without_a_range_is_refused(demo: onnx.ModelProto) -> None:

@@ -35,7 +35,34 @@ def test_the_trace_has_each_frame_once_in_its_slot_and_no_two_in_one() -> None:
     events = json.loads(perfetto_trace(way, 2, "tiny"))["traceEvents"]
     spans = [(e["name"], e["tid"], e["ts"], e["dur"]) for e in events if e["ph"] == "X" and e["tid"] > 0]
     assert spans == [("frame 0", 1, 1000, 4000), ("frame 1", 2, 2000, 6000), ("frame 2", 1, 6000, 3000)]
-    assert {e["args"]["name"] for e in events if e["ph"] == "M"} == {"tiny", "waiting", "slot 0", "slot 1"}
+    assert {e["args"]["name"] for e in events if e["ph"] == "M"} == {"tiny", "slot 0", "slot 1"}
+
+
+def test_the_trace_is_what_perfetto_reads() -> None:
+    """Its importer drops events without these keys, and spans of one track that overlap."""
+    way = [Passage(i, i * 3 * MS, i * 3 * MS + 7 * MS, i * 3 * MS + 15 * MS) for i in range(40)]
+    whole = json.loads(perfetto_trace(way, 3, 'a "name" with ü'))
+    assert set(whole) == {"traceEvents", "displayTimeUnit"}
+    assert whole["displayTimeUnit"] in {"ms", "ns"}
+    ends: dict[int, float] = {}
+    waits: dict[int, list[tuple[str, float]]] = {}
+    for event in whole["traceEvents"]:
+        assert isinstance(event["name"], str)
+        assert isinstance(event["pid"], int)
+        assert isinstance(event["tid"], int)
+        if event["ph"] == "M":
+            assert isinstance(event["args"]["name"], str)
+        elif event["ph"] == "X":
+            assert event["ts"] >= ends.get(event["tid"], 0.0)
+            assert event["dur"] >= 0
+            ends[event["tid"]] = event["ts"] + event["dur"]
+        else:
+            assert event["cat"] == "waiting"
+            waits.setdefault(event["id"], []).append((event["ph"], event["ts"]))
+    assert len(waits) == 40
+    for begin, end in waits.values():
+        assert (begin[0], end[0]) == ("b", "e")
+        assert begin[1] < end[1]
 
 
 def test_the_commands_print_a_table_and_write_a_trace(tmp_path: Path) -> None:

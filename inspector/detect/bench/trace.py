@@ -1,6 +1,7 @@
 """A trace that https://ui.perfetto.dev opens: which frame was where, and when. Pure.
 
-Format: "Trace Event Format" of Chrome, complete events; times in microseconds.
+Format: "Trace Event Format" of Chrome, times in microseconds. Complete events on a track must not overlap:
+frames in slots are such, frames that wait, of which there may be many at a time, are asynchronous events.
 """
 
 import json
@@ -10,13 +11,14 @@ from inspector.detect.bench.measure import Passage
 
 
 def perfetto_trace(passages: Sequence[Passage], slots: int, title: str) -> str:
-    """JSON with one track for waiting frames and one for each slot."""
+    """JSON with one track for each slot, and one for each frame that waits at the same time as others."""
     origin = min((passage.ready_ns for passage in passages), default=0)
-    events: list[dict[str, object]] = [_name("process_name", 0, title), _name("thread_name", 0, "waiting")]
+    events: list[dict[str, object]] = [_name("process_name", 0, title)]
     events += [_name("thread_name", slot + 1, f"slot {slot}") for slot in range(slots)]
-    for passage, slot in zip(passages, slots_of(passages, slots), strict=True):
+    for index, (passage, slot) in enumerate(zip(passages, slots_of(passages, slots), strict=True)):
         if passage.submitted_ns > passage.ready_ns:
-            events.append(_span(passage.number, 0, passage.ready_ns - origin, passage.submitted_ns - origin))
+            events.append(_wait(index, "b", passage.ready_ns - origin))
+            events.append(_wait(index, "e", passage.submitted_ns - origin))
         events.append(
             _span(passage.number, slot + 1, passage.submitted_ns - origin, passage.collected_ns - origin)
         )
@@ -39,6 +41,18 @@ def _span(number: int, track: int, start_ns: int, end_ns: int) -> dict[str, obje
         "name": f"frame {number}", "ph": "X", "pid": 1, "tid": track,
         "ts": start_ns / 1e3, "dur": (end_ns - start_ns) / 1e3,
     }  # fmt: skip
+
+
+def _wait(index: int, phase: str, at_ns: int) -> dict[str, object]:
+    return {
+        "name": "waiting",
+        "cat": "waiting",
+        "ph": phase,
+        "id": index,
+        "pid": 1,
+        "tid": 0,
+        "ts": at_ns / 1e3,
+    }
 
 
 def _name(what: str, track: int, name: str) -> dict[str, object]:

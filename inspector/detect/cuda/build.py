@@ -10,9 +10,10 @@ from inspector.detect.cuda.arch import RTX_ARCHES
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.cuda.engine_file import EngineHeader, Precision
 from inspector.detect.cuda.half_graph import with_half_precision
-from inspector.detect.cuda.qdq_graph import with_int8
+from inspector.detect.cuda.int8_graph import with_int8
 from inspector.detect.cuda.tensorrt_library import TensorRt
 from inspector.detect.cuda.turing_graph import without_matrix_products
+from inspector.detect.quantizing.q_dq import Range
 from inspector.errors import ConfigError, ModelError
 
 Progress = Callable[[str, int, int], None]
@@ -21,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`ranges` are the activations' largest magnitudes, for int8. `workspace_bytes` bounds scratch memory.
+    """`ranges` are the activations', for int8. `workspace_bytes` bounds scratch memory.
 
     `sizes` fixes dynamic dimensions by name, for graphs that are not ours.
     """
@@ -29,7 +30,7 @@ class BuildOptions:
     arch: str
     precision: Precision = "fp32"
     max_batch: int = 1
-    ranges: Mapping[str, float] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     workspace_bytes: int = 1 << 30
 

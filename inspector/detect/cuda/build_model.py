@@ -17,8 +17,7 @@ from inspector.detect.cuda.engine_file import (
     engine_name,
     write_engine,
 )
-from inspector.detect.cuda.measure_ranges import measure_ranges
-from inspector.detect.cuda.qdq_graph import quantized_values
+from inspector.detect.cuda.int8_graph import quantized_values
 from inspector.detect.cuda.tensorrt_library import TensorRt
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.engines.prepare import NetworkInput
@@ -26,6 +25,7 @@ from inspector.detect.images import list_images, read_image
 from inspector.detect.model.manifest import Manifest, load_manifest
 from inspector.detect.model.model_folder import ENGINES_FOLDER
 from inspector.detect.quantizing.parity import Parity, compare, judge_with
+from inspector.detect.quantizing.ranges import measure_ranges
 from inspector.errors import ConfigError, ModelError
 
 MOST_IMAGES: Final = 500  # for calibration and parity; more tell nothing new
@@ -67,7 +67,10 @@ def build_for_model(
         values = quantized_values(model)
         total = len(paths)
         ranges = measure_ranges(
-            model, values, _inputs(paths, manifest), lambda done: progress("Measuring ranges", done, total)
+            model,
+            values,
+            _inputs(paths, manifest),
+            progress=lambda done: progress("Measuring ranges", done, total),
         )
     built = []
     for arch in arches:

@@ -10,6 +10,7 @@ from inspector.detect.cuda.decode_plan import Answer, DecodeParameters, decoded_
 from inspector.detect.cuda.prepare_plan import Prepare, Target, make_prepare
 from inspector.detect.engines.engine_errors import EngineLostError, RunError
 from inspector.detect.engines.prepare import check_frame
+from inspector.detect.engines.prepare import prepare as network_input
 from inspector.detect.frame_context import frame_context
 from inspector.detect.model.decode import Decoded, decode
 from inspector.detect.model.manifest import InputLayout, Manifest
@@ -66,12 +67,13 @@ def admit(frame: Frame, layout: InputLayout) -> Admitted:
     return Admitted(frame, prepare, as_is)
 
 
-def look(admitted: Admitted) -> FrameContext | None:
-    """Light and focus, where the camera's pixels are the network's; None for those that the GPU converts."""
-    if not admitted.as_is:
-        return None
-    image = admitted.frame.image
-    return frame_context(image.reshape(1, *image.shape[:2], -1))  # type: ignore[arg-type]
+def look(admitted: Admitted, layout: InputLayout) -> FrameContext:
+    """Light and focus of what the network sees, as the CPU engine measures them.
+
+    The CPU converts colours for it while the GPU computes; nothing where the camera's format is the
+    network's.
+    """
+    return frame_context(network_input(admitted.frame, layout))
 
 
 class GpuSlot(Protocol):

@@ -60,7 +60,7 @@ class TensorRtEngine:
         self._pipeline: SlotPipeline[Admitted] = SlotPipeline(
             [GpuLane(slot, manifest, network.parameters) for slot in self._slots],
             lambda frame: admit(frame, layout),
-            look,
+            lambda admitted: look(admitted, layout),
             lambda outcome: frame_result(outcome, manifest.onnx.sha256, clock.now_ns()),
             clock=clock,
             on_ready=on_ready,

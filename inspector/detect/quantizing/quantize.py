@@ -23,6 +23,7 @@ from inspector.detect.quantizing.q_dq import (
     convolutions,
     quantized,
 )
+from inspector.detect.quantizing.ranges import measure_ranges
 from inspector.detect.quantizing.scoring import LARGEST_RESIDUAL, with_convolved_scoring
 from inspector.errors import ConfigError, ModelError
 
@@ -30,7 +31,6 @@ Progress = Callable[[str, int, int], None]
 
 FEWEST_IMAGES: Final = 4
 _MOST_RANGE_IMAGES: Final = 60
-_SHARE: Final = (0.01, 99.99)  # percentiles: one stray value must not coarsen the scale of all others
 _GOOD: Final = ("train_good", "test_good", "good")
 _DEFECT: Final = ("test_defect", "train_defect", "defect")
 _STEEPEST: Final = 2.0
@@ -222,23 +222,19 @@ def _ranges(  # noqa: PLR0917 - one step of `quantize`, with what that has gathe
     options: QuantizeOptions,
     progress: Progress,
 ) -> dict[str, Range]:
-    names = activations(model, chosen)
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    run = CpuRun(probe.SerializeToString(), "ranges", threads=options.threads)
-    ranges: dict[str, Range] = {}
-    step = max(1, len(paths) // _MOST_RANGE_IMAGES)
-    for done, path in enumerate(paths[::step]):
-        progress("Measuring ranges", done, len(paths[::step]))
-        outputs = run(read_image(path, manifest.input)[None])
-        for name in names:
-            low, high = (float(v) for v in np.percentile(outputs[name], _SHARE))
-            known = ranges.get(name, Range(low, high))
-            ranges[name] = Range(min(known.low, low), max(known.high, high))
-    progress("Measuring ranges", len(paths[::step]), len(paths[::step]))
-    return ranges
+    some = paths[:: max(1, len(paths) // _MOST_RANGE_IMAGES)]
+
+    def tell(done: int) -> None:
+        progress("Measuring ranges", done, len(some))
+
+    tell(0)
+    return measure_ranges(
+        model,
+        activations(model, chosen),
+        (read_image(path, manifest.input)[None] for path in some),
+        threads=options.threads,
+        progress=tell,
+    )
 
 
 def _without_scoring(
