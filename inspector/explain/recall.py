@@ -24,10 +24,34 @@ _HIGH = (
     "hot",
     "strong",
     "hoch",
+    "hohe",
+    "erhöht",
     "erhoeht",
+    "über",
+    "überschritten",
     "过高",
+    "偏高",
+    "高于",
 )
-_LOW = ("low", "below", "under", "loss", "drop", "weak", "insufficient", "cold", "niedrig", "gering", "过低")
+_LOW = (
+    "low",
+    "below",
+    "under",
+    "loss",
+    "drop",
+    "weak",
+    "insufficient",
+    "cold",
+    "niedrig",
+    "niedrige",
+    "gering",
+    "geringe",
+    "unter",
+    "unterschritten",
+    "过低",
+    "偏低",
+    "低于",
+)
 _TOKEN = re.compile(r"[^\W_]+")
 _CONFIRMED = 0.25
 """What a confirmed incident adds: it breaks ties and outweighs no symptom."""
@@ -62,8 +86,8 @@ class Recall:
             "INSERT INTO known(rowid, symptom) VALUES (?, ?)",
             ((number, _spaced(row.symptom)) for number, row in enumerate(self._known)),
         )
-        self._high = self._rows(" OR ".join(map(_quoted, _HIGH)))
-        self._low = self._rows(" OR ".join(map(_quoted, _LOW)))
+        self._high = self._rows(" OR ".join(_quoted(_spaced(word)) for word in _HIGH))
+        self._low = self._rows(" OR ".join(_quoted(_spaced(word)) for word in _LOW))
 
     def __len__(self) -> int:
         return len(self._known)

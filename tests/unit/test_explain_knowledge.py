@@ -87,6 +87,20 @@ def test_a_row_for_the_other_side_of_a_limit_does_not_fit() -> None:
     assert fitting(parse("notes.md", MARKDOWN)) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fehlerart;Ursache;Maßnahme\nKratzer, Schwingung zu niedrig;falsch;x\n"
+        "Delle, Schwingung zu hoch;anderer;x\nKratzer, Schwingung erhöht;Lager verschlissen;x\n",
+        "失效模式,原因,建议措施\n划痕 振动过低,falsch,x\n凹痕 振动过高,anderer,x\n"
+        "划痕 振动过高,Lager verschlissen,x\n",
+    ],
+)
+def test_an_fmea_in_the_language_of_the_site_is_found_by_its_own_words(text: str) -> None:
+    assert fitting(parse("fmea.csv", text))[0] == "Lager verschlissen"
+    assert "falsch" not in fitting(parse("fmea.csv", text))
+
+
 def test_a_row_about_a_sensor_within_its_limits_does_not_fit() -> None:
     recall = Recall((Known("a", "scratch and gripper force low", "worn pads", "change them"),))
     seen = Symptom(("scratch",), 0.9)
