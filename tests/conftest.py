@@ -9,11 +9,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # under importlib mode tests is no package
 
 from brokers import Mosquitto, mosquitto_binary
 from whole_cell import Demo, leftovers
+
+# Hypothesis fails an example that takes 200 ms: on a busy machine that says nothing of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
