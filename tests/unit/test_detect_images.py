@@ -1,13 +1,16 @@
 """Images as people have them: what is taken, and the one line that says why another is not."""
 
+import base64
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from inspector.detect.commands import find_backbone
 from inspector.detect.images import common_layout, list_images, read_image
 from inspector.detect.model.manifest import InputLayout
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ConfigError
 
 LAYOUT = InputLayout(width_px=64, height_px=48, pixel_format="Mono8")
@@ -18,6 +21,7 @@ def _image(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 
 
 def _save(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(exist_ok=True)
     assert cv2.imwrite(str(path), image)
     return path
 
@@ -87,6 +91,42 @@ def test_a_picture_of_something_else_is_refused_a_slightly_other_crop_is_scaled(
     assert read_image(near, common_layout(usual)).shape == (100, 200, 1)
     with pytest.raises(ConfigError, match="most are 200 x 100"):
         common_layout([*usual, _save(tmp_path / "other.png", _image(200, 100))])
+
+
+# 48 x 40 pixels of cyan 0, magenta 200, yellow 200, black 0, as Adobe's programs write it.
+CMYK_JPEG = (
+    "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwAbEhQXFBEbFxYXHhwbIChCKyglJShROj0wQmBVZWRfVV1baniZgWpxkHNbXYW1hpCeo6utq2eA"
+    "vMm6pseZqKuk/8AAFAgAKAAwBEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAAFBv/EABQQAQAAAAAAAAAAAAAAAAAAAAD/"
+    "2gAOBEMATQBZAEsAAD8A0ySktMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAD//Z"
+)
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    path = tmp_path / "print.jpg"
+    path.write_bytes(base64.b64decode(CMYK_JPEG))
+    layout = common_layout([path])
+    assert (layout.width_px, layout.height_px, layout.pixel_format) == (48, 40, "RGB8")
+    red, green, blue = read_image(path, layout)[20, 24].tolist()
+    assert red > 240
+    assert max(green, blue) < 80
+
+
+def test_too_few_or_spoiled_images_teach_nothing_and_write_nothing(tmp_path: Path) -> None:
+    for number in range(2):
+        _save(tmp_path / "good" / f"{number}.png", _image(48, 64))
+    with pytest.raises(ConfigError, match="2 images; teach-in takes 5 to 500"):
+        _teach(tmp_path)
+    for number in range(6):
+        _save(tmp_path / "good" / f"{number}.png", _image(48, 64))
+    (tmp_path / "good" / "3.png").write_bytes((tmp_path / "good" / "3.png").read_bytes()[:200])
+    with pytest.raises(ConfigError, match=r"3\.png: the file is cut off"):
+        _teach(tmp_path)
+    assert not (tmp_path / "models").exists()
+
+
+def _teach(folder: Path) -> None:
+    backbone = find_backbone(folder / "models")
+    teach(folder / "good", None, folder / "models", backbone, options=TeachOptions(name="disc"))
 
 
 def test_no_folder_and_no_images(tmp_path: Path) -> None:
