@@ -3,15 +3,27 @@
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import pytest
+from structlog.testing import capture_logs
 
 from inspector.detect.cuda.arch import RTX_ARCHES, parse_arches
 from inspector.detect.cuda.build import BuildOptions, build_engine
 from inspector.detect.cuda.build_model import BuiltFile, build_for_model
-from inspector.detect.cuda.engine_file import Precision, read_engine
+from inspector.detect.cuda.engine_file import (
+    EngineFileError,
+    EngineHeader,
+    Precision,
+    engine_name,
+    read_engine,
+    write_engine,
+)
+from inspector.detect.cuda.load_network import load_engine, wanted_here
+from inspector.detect.cuda.renew import renew_engine
 from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
+from inspector.detect.model.manifest import Manifest, load_manifest
 from inspector.errors import ConfigError, ModelError
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -94,3 +106,36 @@ def test_a_graph_that_tensorrt_does_not_know_is_refused_with_the_node(rtx: Tenso
     )
     with pytest.raises(ModelError, match=r"TensorRT refuses the graph: .*NoSuchOperator"):
         build_engine(model, "0" * 64, BuildOptions(arch="sm_89"), rtx)
+
+
+def stale_file(rtx: TensorRt, folder: Path, precision: Precision) -> tuple[Path, Manifest, EngineFileError]:
+    """An engine file of an older TensorRT, and what is said of it."""
+    manifest = load_manifest(MODELS / "demo_part")
+    wanted = wanted_here(manifest, precision, "sm_89", rtx)
+    path = folder / engine_name(wanted)
+    old = msgspec.structs.asdict(wanted) | {"library_version": "1.0.0", "max_batch": 2, "plan_bytes": 4}
+    write_engine(path, EngineHeader(**old), b"plan")
+    with pytest.raises(EngineFileError, match="version 1\\.0\\.0") as caught:
+        load_engine(path, manifest, precision, "sm_89", rtx, b"")
+    return path, manifest, caught.value
+
+
+def test_a_stale_file_is_built_again_with_a_log_line(rtx: TensorRt, tmp_path: Path) -> None:
+    path, manifest, stale = stale_file(rtx, tmp_path, "fp16")
+    onnx_path = MODELS / "demo_part" / manifest.onnx.file
+    with capture_logs() as logs:
+        renew_engine(path, onnx_path, manifest, "fp16", "sm_89", rtx, stale)
+    assert [entry["log_level"] for entry in logs] == ["warning", "info"]
+    header, plan = read_engine(path)
+    assert (header.library_version, header.max_batch) == (rtx.version, 2)
+    assert len(plan) > 1 << 20
+
+
+def test_a_stale_file_that_cannot_be_built_here_is_refused_as_it_was(rtx: TensorRt, tmp_path: Path) -> None:
+    path, manifest, stale = stale_file(rtx, tmp_path, "int8")
+    onnx_path = MODELS / "demo_part" / manifest.onnx.file
+    with pytest.raises(EngineFileError, match="inspector engine build"):
+        renew_engine(path, onnx_path, manifest, "int8", "sm_89", rtx, stale)
+    other = path.rename(tmp_path / "0123456789ab-fp16-sm_89-rtx.engine")
+    with pytest.raises(EngineFileError, match="inspector engine build"):
+        renew_engine(other, onnx_path, manifest, "fp16", "sm_89", rtx, stale)

@@ -55,7 +55,7 @@ def find_engine_file(
     if not libraries:
         find_tensorrt()
     for library_here in libraries:
-        wanted = _wanted(manifest, precision, arch, library_here)
+        wanted = wanted_here(manifest, precision, arch, library_here)
         for folder in folders:
             if (folder / engine_name(wanted)).is_file():
                 return folder / engine_name(wanted), library_here
@@ -70,7 +70,7 @@ def load_engine(  # noqa: PLR0917 - what an engine file is checked against
 ) -> LoadedEngine:
     """Check the header, then load the plan. Raises EngineFileError and ModelError."""
     header, plan = read_engine(path)
-    check_header(path, header, _wanted(manifest, precision, arch, library))
+    check_header(path, header, wanted_here(manifest, precision, arch, library))
     api = library.api
     runtime = api.Runtime(api.Logger(api.Logger.WARNING))
     engine = runtime.deserialize_cuda_engine(plan)
@@ -131,7 +131,8 @@ def _numpy_type(
     return found
 
 
-def _wanted(manifest: Manifest, precision: Precision, arch: str, library: TensorRt) -> Wanted:
+def wanted_here(manifest: Manifest, precision: Precision, arch: str, library: TensorRt) -> Wanted:
+    """What an engine file must be for."""
     return Wanted(
         model_sha256=manifest.onnx.sha256,
         precision=precision,

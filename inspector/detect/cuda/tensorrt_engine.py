@@ -7,12 +7,13 @@ from pathlib import Path
 from inspector.clock import Clock
 from inspector.detect.cuda.device import Gpu, close_gpu, open_gpu
 from inspector.detect.cuda.driver_api import DriverApi
-from inspector.detect.cuda.engine_file import Precision
+from inspector.detect.cuda.engine_file import EngineFileError, Precision
 from inspector.detect.cuda.frame_pool import FramePool
 from inspector.detect.cuda.gpu_slot import Admitted, GpuLane, admit, look
 from inspector.detect.cuda.load_network import LoadedEngine, find_engine_file, load_engine, network_outputs
 from inspector.detect.cuda.nvrtc import cached_kernel
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot, gpu_errors
+from inspector.detect.cuda.renew import renew_engine
 from inspector.detect.engine import Counts, Ticket
 from inspector.detect.engines.outcome import frame_result
 from inspector.detect.engines.slots import SlotPipeline
@@ -48,7 +49,12 @@ class TensorRtEngine:
         )
         self._cache = cache_dir / f"{path.stem}.runtime" if cache_dir else None
         kept = self._cache.read_bytes() if self._cache and self._cache.is_file() else b""
-        self._loaded = load_engine(path, manifest, precision, self._gpu.arch, library, kept)
+        arch = self._gpu.arch
+        try:
+            self._loaded = load_engine(path, manifest, precision, arch, library, kept)
+        except EngineFileError as stale:
+            renew_engine(path, folder / manifest.onnx.file, manifest, precision, arch, library, stale)
+            self._loaded = load_engine(path, manifest, precision, arch, library, kept)
         network = _network(self._gpu, self._loaded, manifest, cache_dir)
         self.max_batch = network.max_batch
         self._pool = FramePool(self._api.lock_memory, self._api.unlock_memory)
