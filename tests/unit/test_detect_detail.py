@@ -31,19 +31,18 @@ def test_a_usual_part_has_length_one_everywhere_and_a_change_stands_out_where_it
     )
 
 
-def test_the_graph_gives_the_fourth_root_of_what_all_maps_say() -> None:
+def test_the_graph_gives_the_geometric_mean_of_both_maps() -> None:
     images = _images(6)
     detail = Detail.fit(images[:-1])
     graph = GraphBuilder()
     layout = InputLayout(width_px=8, height_px=8, pixel_format="Mono8")
     graph.add("Cast", IMAGE, to=1)  # the graph must read its input
     features = graph.constant(np.ascontiguousarray(images[-1].transpose(2, 0, 1)[None]))
-    cells = graph.constant(np.full((1, 1, ROWS, COLUMNS), 4.0, dtype=np.float32))
     coarse = graph.constant(np.full((1, 1, ROWS, COLUMNS), 3.0, dtype=np.float32))
-    detail.add_to(graph, features, cells, coarse)
+    detail.add_to(graph, features, coarse)
     model = finish(graph, layout, {SCORE_MAP: (2 * ROWS, 2 * COLUMNS)}, "detail")
     got = compile_bytes(model.SerializeToString(), 1)({IMAGE: np.zeros((1, 8, 8, 1), np.uint8)})[SCORE_MAP]
-    np.testing.assert_allclose(got, (4.0 * 3.0**2 * detail.maps(images[-1])) ** 0.25, rtol=2e-3)
+    np.testing.assert_allclose(got, np.sqrt(3.0 * detail.maps(images[-1])), rtol=2e-3)
 
 
 def test_two_alike_images_are_no_trouble() -> None:

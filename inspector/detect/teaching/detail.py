@@ -1,10 +1,9 @@
-"""Where exactly a part is abnormal: a second look at half the cell size, beside each cell's Gaussian.
+"""Where exactly a part is abnormal: a look at half the cell size, and one at cells of twice the size.
 
-The Gaussian's features are averaged over 3 x 3 cells of 8 pixels, which ranks parts well and blurs the
-map. Here the same levels stand at 4 pixels, not averaged: each cell's own mean, and one whitening that all
-cells share, so that it costs little to learn, keep and compute. The map is the geometric mean of
-this, of each cell's own distance, and of the coarse cells' distance, which counts twice: a defect is an
-island in all of them.
+What ranks parts (two_scales.py) is averaged over 3 x 3 cells, which blurs a map. Here features of 4 and 8
+pixels stand at 4, not averaged: each cell's own mean, and one whitening that all cells share, so that it
+costs little to learn, keep and compute. Beside them a Gaussian at every cell of 16 pixels, not averaged
+either. The map is the geometric mean of both distances: a defect is an island in each.
 """
 
 from collections.abc import Iterable
@@ -84,44 +83,38 @@ class Detail:
         residual = features - self.mean.astype(np.float32).transpose(1, 2, 0)
         return np.asarray(np.linalg.norm(residual @ self.whitening.T, axis=-1), dtype=np.float32)
 
-    def add_to(self, graph: GraphBuilder, features: str, cell_map: str, coarse_map: str) -> str:
-        """The map at half the cell size, (2 rows, 2 columns): fourth root of its own distance times
-        `cell_map` times `coarse_map` squared, both (1, 1, rows, columns)."""
+    def add_to(self, graph: GraphBuilder, features: str, coarse_map: str) -> str:
+        """Make the output score_map (2 rows, 2 columns), with `coarse_map` (1, 1, rows, columns)."""
         mean = graph.add("Cast", graph.constant(self.mean[None]), to=1)
         residual = graph.add("Sub", features, mean)
         kernel = graph.constant(np.ascontiguousarray(self.whitening[:, :, None, None]))
         white = graph.add("Conv", residual, kernel, kernel_shape=[1, 1])
         own = graph.add("ReduceL2", white, axes=[1], keepdims=1)
-        others = graph.add("Mul", cell_map, graph.add("Mul", coarse_map, coarse_map))
-        product = graph.add("Mul", own, _doubled(graph, others))
+        product = graph.add("Mul", own, _doubled(graph, coarse_map))
         _, rows, columns = self.mean.shape
-        root = graph.add("Sqrt", graph.add("Sqrt", product))
-        return graph.add("Reshape", root, graph.integers(rows, columns), name=SCORE_MAP)
+        return graph.add("Reshape", graph.add("Sqrt", product), graph.integers(rows, columns), name=SCORE_MAP)
 
 
 @dataclass(frozen=True, slots=True)
 class FineMap:
-    """The map's parts beside the cells' own distance; `coarse` scores the cells of 16 pixels."""
+    """Both parts of the map; `coarse` scores the cells of 16 pixels."""
 
     detail: Detail
     coarse: GaussianScorer
 
-    def add_to(
-        self, graph: GraphBuilder, levels: dict[str, str], cell_map: str, coarse: str, grid: tuple[int, int]
-    ) -> None:
+    def add_to(self, graph: GraphBuilder, levels: dict[str, str], coarse: str, grid: tuple[int, int]) -> None:
         """Make the output score_map (2 rows, 2 columns).
 
-        From the backbone's `levels`, `cell_map` of rows * columns scores, and projected features `coarse`
-        (1, K, rows / 2, columns / 2). Between coarse cells the residuals are scaled up, not their length,
-        which would lose where between two of them a defect lies.
+        From the backbone's `levels` and projected features `coarse` (1, K, rows / 2, columns / 2). Between
+        coarse cells the residuals are scaled up, not their length, which would lose where between two of
+        them a defect lies.
         """
         rows, columns = grid
-        cells = graph.add("Reshape", cell_map, graph.integers(1, 1, rows, columns))
         residuals = graph.add("Transpose", self.coarse.add_residuals(graph, coarse), perm=[1, 0])
         depth = self.coarse.mean.shape[1]
         residuals = graph.add("Reshape", residuals, graph.integers(1, depth, rows // 2, columns // 2))
         distance = graph.add("ReduceL2", _doubled(graph, residuals), axes=[1], keepdims=1)
-        self.detail.add_to(graph, add_detail_features(graph, levels), cells, distance)
+        self.detail.add_to(graph, add_detail_features(graph, levels), distance)
 
 
 def _doubled(graph: GraphBuilder, value: str) -> str:

@@ -271,8 +271,8 @@ def build_model(
         assert projection.coarse is not None
         assert fine_map is not None
         coarse = projection.coarse.add_to(graph, levels["stride16"])
-        cells = scorer.add_score(graph, fine, coarse, grid, blur)
-        fine_map.add_to(graph, levels, cells, coarse, grid)
+        scorer.add_score(graph, fine, coarse, grid, blur)
+        fine_map.add_to(graph, levels, coarse, grid)
         finer = PER_CELL
     else:
         image_score(graph, scorer.add_to(graph, fine), *grid, blur)

@@ -41,10 +41,12 @@ class TwoScales:
         coarse_peaks = peaks(self.coarse.maps(_averaged(coarse)), _COARSE_BLUR)
         return np.sqrt(peaks(self.fine.maps(fine), blur) * coarse_peaks)
 
-    def add_score(self, graph: GraphBuilder, fine: str, coarse: str, grid: tuple[int, int], blur: F32) -> str:
+    def add_score(
+        self, graph: GraphBuilder, fine: str, coarse: str, grid: tuple[int, int], blur: F32
+    ) -> None:
         """The same as `scores`, on (1, D, rows, columns) and (1, K, rows / 2, columns / 2) inside the graph.
 
-        `grid` is (rows, columns). Makes the output score (); returns the fine map of rows * columns scores.
+        `grid` is (rows, columns). Makes the output score ().
         """
         rows, columns = grid
         fine_map = self.fine.add_to(graph, fine)
@@ -60,7 +62,6 @@ class TwoScales:
             )
         ]
         graph.add("Sqrt", graph.add("Mul", *highest), name=SCORE)
-        return fine_map
 
 
 def _averaged(cells: F32) -> F32:
