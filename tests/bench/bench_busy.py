@@ -1,22 +1,23 @@
 """What a busy language model costs the detector: its latency with the model writing and without, in turns.
 
-    python tests/bench/bench_busy.py qwen2.5-coder-1.5b --seconds 10 --rounds 6
+    python tests/bench/bench_busy.py qwen2.5-coder-1.5b --seconds 120 --turn 2
 
 The model writes explanations in a process of its own, as in a cell; the detector takes frames at a
-camera's rate in this one. The two states take turns in one run, so that what else the machine does
-bends both. Goal: P99 with the model at most 1.1 times that without, on two cores.
+camera's rate in this one. Every other turn the model's process is stopped (SIGSTOP), so that what else
+the machine does bends both. Goal: P99 with the model at most 1.1 times that without, on two cores.
 """
 
 import argparse
+import ctypes
 import multiprocessing
-import statistics
+import os
+import signal
 import threading
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import DetectorConfig, ExplainerConfig
@@ -24,7 +25,6 @@ from inspector.detect.bench.measure import drive
 from inspector.detect.load import load_detector
 from inspector.errors import ConfigError, ModelError
 from inspector.explain.causes import rank_causes
-from inspector.explain.engine import PreemptedError
 from inspector.explain.eval_cases import cases
 from inspector.explain.gather import gather
 from inspector.explain.grammar import schema_for
@@ -32,11 +32,14 @@ from inspector.explain.prompt import build
 from inspector.explain.start import open_engine
 from inspector.types import Frame, FrameMeta
 
-_DEADLINE_S = 600
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_DEADLINE_S = 3600
+_WARM_S = 10.0
 
 
-def write(config: ExplainerConfig, told: Connection, busy: Event) -> None:
-    """Explain made-up incidents while `busy` is set; answer each "rest" with the tokens written so far."""
+def write(config: ExplainerConfig, told: Connection) -> None:
+    """Explain made-up incidents for ever; tell "" when ready, and the tokens of each answer."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # not left behind, or stopped
     clock = SystemClock()
     try:
         engine = open_engine(config, clock)
@@ -44,40 +47,13 @@ def write(config: ExplainerConfig, told: Connection, busy: Event) -> None:
         told.send(str(error))
         return
     told.send("")
-    written = 0
-    resting = threading.Event()
-
-    def listen() -> None:
-        while told.recv() == "rest":
-            resting.set()
-            engine.interrupt()
-        engine.close()
-
-    threading.Thread(target=listen, daemon=True).start()
     for case in cases(7, 100_000):
         facts = gather(case.record, case.context)
         causes = rank_causes(facts)
-        while not busy.wait(0.05) or resting.is_set():
-            if resting.is_set():
-                resting.clear()
-                told.send(written)
-        try:
-            engine.complete(
-                build(facts, causes), schema_for(facts, causes), clock.now_ns() + _DEADLINE_S * NS_PER_S
-            )
-            written += engine.usage.written
-        except PreemptedError:
-            continue
-        except ModelError:
-            return
-
-
-@dataclass(frozen=True)
-class Window:
-    """Latencies of one window, in ms."""
-
-    p50: float
-    p99: float
+        engine.complete(
+            build(facts, causes), schema_for(facts, causes), clock.now_ns() + _DEADLINE_S * NS_PER_S
+        )
+        told.send(engine.usage.written)
 
 
 class Detector:
@@ -103,18 +79,17 @@ class Detector:
         )
         self._frame = Frame(meta, image)
 
-    def window(self, seconds: float) -> Window:
+    def latencies_ms(self, seconds: float) -> npt.NDArray[np.float64]:
+        """Take frames for so long; return how long each took from being there to its result."""
         start_ns = self._clock.now_ns() + self._gap_ns
-        count = max(2, int(seconds * NS_PER_S / self._gap_ns))
         passed = drive(
             self._engine,
             self._woken,
-            [self._frame] * count,
+            [self._frame] * max(2, int(seconds * NS_PER_S / self._gap_ns)),
             self._clock,
             due_ns=lambda number: start_ns + number * self._gap_ns,
         )
-        took = np.array([each.latency_ns for each in passed]) / 1e6
-        return Window(float(np.median(took)), float(np.percentile(took, 99)))
+        return np.array([each.latency_ns for each in passed]) / 1e6
 
     def close(self) -> None:
         self._engine.close()
@@ -129,51 +104,44 @@ def main() -> None:
     parser.add_argument("--detector-threads", type=int, default=1)
     parser.add_argument("--fps", type=float, default=10.0)
     parser.add_argument("--nice", type=int, default=ExplainerConfig().nice)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=120.0, help="in all, half of them each way")
+    parser.add_argument("--turn", type=float, default=2.0, help="seconds of one turn")
     chosen = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe()
-    busy = spawn.Event()
+    here, there = spawn.Pipe(duplex=False)
     config = ExplainerConfig(model=chosen.model, nice=chosen.nice)
-    child = spawn.Process(target=write, args=(config, there, busy), daemon=True)
+    child = spawn.Process(target=write, args=(config, there), daemon=True)
     child.start()
+    assert child.pid is not None
     detector = Detector(chosen.detector, chosen.detector_threads, chosen.fps)
+    took: dict[int, list[npt.NDArray[np.float64]]] = {signal.SIGSTOP: [], signal.SIGCONT: []}
     try:
         if problem := here.recv():
             raise SystemExit(f"error: {problem}")
-        busy.set()
-        detector.window(chosen.seconds)  # the model reads its constant prompt, both warm up
-        pairs: list[tuple[Window, Window]] = []
-        tokens = [0]
-        for _ in range(chosen.rounds):
-            busy.clear()
-            here.send("rest")
-            tokens.append(here.recv())
-            alone = detector.window(chosen.seconds)
-            busy.set()
-            pairs.append((alone, detector.window(chosen.seconds)))
-        busy.clear()
-        here.send("rest")
-        tokens.append(here.recv())
-        here.send("end")
+        here.recv()  # the first answer reads the constant prompt
+        detector.latencies_ms(_WARM_S)
+        while here.poll():
+            here.recv()
+        for _ in range(max(1, round(chosen.seconds / chosen.turn / 2))):
+            for state, windows in took.items():
+                os.kill(child.pid, state)
+                windows.append(detector.latencies_ms(chosen.turn))
+        tokens = 0
+        while here.poll():
+            tokens += here.recv()
     finally:
-        detector.close()
-        child.join(15)
         child.kill()
+        child.join(15)
+        detector.close()
+    without, with_it = (np.concatenate(windows) for windows in took.values())
     print(
         f"{chosen.model} at nice {chosen.nice}, {chosen.detector} with {chosen.detector_threads} thread(s) "
-        f"at {chosen.fps:g} frames/s, {chosen.rounds} rounds of {chosen.seconds:g} s each way"
+        f"at {chosen.fps:g} frames/s, {len(with_it)} frames each way"
     )
-    for name, at in (("median", "p50"), ("P99", "p99")):
-        without = [getattr(alone, at) for alone, _ in pairs]
-        with_it = [getattr(both, at) for _, both in pairs]
-        ratios = [b / a for a, b in zip(without, with_it, strict=True)]
-        figures = f"without {statistics.median(without):7.2f} ms, with {statistics.median(with_it):7.2f} ms"
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name:7} {figures}, with / without {ratio}")
-    wrote = (tokens[-1] - tokens[1]) / (chosen.rounds * chosen.seconds)
-    print(f"the model wrote {wrote:.1f} tokens a second while it was busy")
+    for name, percent in (("median", 50), ("P99", 99)):
+        one, other = (float(np.percentile(each, percent)) for each in (without, with_it))
+        print(f"{name:7} without {one:7.2f} ms, with {other:7.2f} ms, with / without {other / one:.2f}")
+    print(f"the model wrote {2 * tokens / chosen.seconds:.1f} tokens a second of its turns")
 
 
 if __name__ == "__main__":
