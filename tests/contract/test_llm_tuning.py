@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from tiny_llama_gguf import write_tiny
+from typer.testing import CliRunner
 
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
 from inspector.errors import ConfigError, ModelError
+from inspector.explain.eval_commands import app
 from inspector.explain.prompt import Turn
 from inspector.explain.start import open_engine
 from inspector.explain.tune.incidents import Example, examples, incidents
@@ -120,3 +122,19 @@ def test_what_is_stopped_goes_on_and_ends_where_it_would_have(base: Path, tmp_pa
     (tmp_path / "b.pt").write_bytes(b"nonsense")
     with pytest.raises(ConfigError, match="no checkpoint of a tuning"):
         fit(base, found, options=options, checkpoint=tmp_path / "b.pt", about="x")
+
+
+def test_the_whole_command_measures_and_refuses_what_is_no_better(base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch: pip install torch (extra [train])")
+    out = tmp_path / "made.lora.gguf"
+    asked = ["tune", str(base), "--out", str(out), "-n", "16", "--measure", "2", "--threads", "1"]
+    first = CliRunner().invoke(app, asked)
+    assert first.exit_code == 1, first.output
+    assert "2 incidents that were not learned" in first.output
+    assert "Not kept: it is right where the model alone is not 0 times" in " ".join(first.output.split())
+    assert not out.exists()
+    candidate = tmp_path / f".{out.name}.tuning" / "candidate.gguf"
+    before = candidate.stat().st_mtime_ns
+    again = CliRunner().invoke(app, asked)  # what is finished is not done again
+    assert again.exit_code == 1
+    assert candidate.stat().st_mtime_ns == before
