@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_model import HEIGHT, WIDTH, write_tiny_model
 
+from inspector.detect.model import model_folder
 from inspector.detect.model.manifest import Head, load_manifest
 from inspector.detect.model.model_folder import write_manifest, write_model
 from inspector.detect.risk.calibrate_command import calibrate_model
@@ -31,6 +32,28 @@ def test_engines_stay_with_their_graph_and_notes_in_any_case(tmp_path: Path) -> 
     write_model(folder, graph + b"\x12\x01a", manifest)  # protobuf: another field
     assert not (folder / "engines").exists()
     assert (folder / "photos" / "setup.txt").read_text() == "lamp at 40 cm"
+    assert [path.name for path in tmp_path.iterdir()] == ["disc"]
+
+
+def test_what_a_killed_process_had_put_aside_comes_back(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "disc")
+    manifest, graph = load_manifest(folder), (folder / "model.onnx").read_bytes()
+    folder.rename(tmp_path / ".disc.old-999999999")  # killed between two renames
+    (tmp_path / ".disc.new-999999999").mkdir()
+    (tmp_path / ".disc.new-1").mkdir()  # a process that lives
+    write_model(folder, graph, manifest)
+    assert (folder / "photos" / "setup.txt").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".disc.new-1", "disc"]
+
+
+def test_where_folders_cannot_be_exchanged_they_are_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model_with_engine(tmp_path / "disc")
+    manifest, graph = load_manifest(folder), (folder / "model.onnx").read_bytes()
+    monkeypatch.setattr(model_folder, "_exchange", lambda _one, _other: False)
+    write_model(folder, graph + b"\x12\x01a", manifest)
+    assert load_manifest(folder).onnx.sha256 != manifest.onnx.sha256
     assert [path.name for path in tmp_path.iterdir()] == ["disc"]
 
 

@@ -54,6 +54,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Manifest:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(folder)
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     new.mkdir()
@@ -83,6 +84,19 @@ def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Man
             else:
                 shutil.rmtree(old)
     return manifest
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left, and bring back what it had put aside."""
+    for kind in ("old", "new"):
+        for path in folder.parent.glob(f".{folder.name}.{kind}-*"):
+            pid = path.name.rpartition("-")[2]
+            if not pid.isdigit() or (int(pid) != os.getpid() and Path(f"/proc/{pid}").exists()):
+                continue
+            if kind == "old" and not folder.exists():
+                path.rename(folder)
+            else:
+                shutil.rmtree(path)
 
 
 def _exchange(one: Path, other: Path) -> bool:
