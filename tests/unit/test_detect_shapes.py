@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import write_tiny_model
 
-from inspector.detect.model.manifest import Calibration, dump_manifest, parse_manifest
+from inspector.detect.model.manifest import UNCALIBRATED, Calibration, dump_manifest, parse_manifest
 from inspector.detect.risk.calibrate_command import shape_words, with_limit
 from inspector.detect.risk.calibration import fit_with_defects, moved, probability, score_at
 from inspector.detect.risk.shapes import Shape, choose_shape, fit_shape
@@ -78,6 +78,20 @@ def test_what_fits_already_stays() -> None:
     good, defect = np.exp(rng.normal(0, 0.5, 300)), np.exp(rng.normal(1, 0.5, 300))
     now = Calibration(slope=4.0, offset=-2.0, source="good")  # the true odds of these two
     assert choose_shape(good, defect, now).calibration == now
+
+
+def test_scores_of_a_network_that_mostly_finds_nothing() -> None:
+    rng = np.random.default_rng(7)
+    good, defect = np.zeros(60), np.clip(rng.normal(0.7, 0.2, 40), 0.01, 0.99)
+    good[:5], defect[:3] = 0.3, 0.0
+    choice = choose_shape(good, defect, UNCALIBRATED)
+    assert len(choice.judged) == 4
+    for shape in SHAPES:
+        found = fit_shape(shape, good, defect, UNCALIBRATED)
+        p = probability(np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]), found)
+        assert np.isfinite(p).all()
+        assert (np.diff(p) >= 0).all()
+        assert 0.0 < score_at(0.5, found) < 1.0
 
 
 def test_few_parts_change_no_shape() -> None:

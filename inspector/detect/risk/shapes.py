@@ -23,6 +23,7 @@ _LEAST_SLOPE: Final = 1e-2
 _PULL: Final = 1e-3  # towards what is there
 _MOST_KNOTS: Final = 100
 _SMALLEST_P: Final = 1e-9
+_FARTHEST: Final = 30.0  # log-odds; a network that finds no box at all gives a score of 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def fit_shape(shape: Shape, good: Floats, defect: Floats, now: Calibration) -> C
     if shape == "as it was":
         return now
     line = msgspec.structs.replace(now, beta=None, knots=())
-    z = log_odds(np.concatenate([good, defect]), line)
+    z = np.clip(log_odds(np.concatenate([good, defect]), line), -_FARTHEST, _FARTHEST)
     # Targets are smoothed as Platt does: no count of parts makes a defect impossible.
     low, high = 1 / (len(good) + 2), (len(defect) + 1) / (len(defect) + 2)
     target = np.concatenate([np.full(len(good), low), np.full(len(defect), high)])
