@@ -25,6 +25,7 @@ from inspector.explain.grammar import schema_for
 from inspector.explain.knowledge import Known
 from inspector.explain.prompt import build
 from inspector.explain.tune.answer import answer
+from inspector.explain.tune.command import site_names
 from inspector.explain.tune.corpus import SiteNames, corpus
 from inspector.explain.tune.gate import Measured, chance_of, load_measured, refusal, save_measured
 from inspector.explain.tune.incidents import combinations, examples, incidents, is_held_out
@@ -144,6 +145,16 @@ def test_limits_become_kinds_of_sensors() -> None:
     assert kinds(LimitRule(warn_low=20.0, alarm_low=1.0)) == [(50.0, 20.0, 1.0)]  # not past what it can read
     assert kinds(LimitRule(warn_rate=1.0, alarm_rate=2.0)) == []
     assert kinds(None) == []
+
+
+def test_the_demonstration_cell_can_be_learned() -> None:
+    names = site_names(Path(__file__).parents[2] / "deploy/demo/site.yaml")
+    assert {"vibration1", "temperature1", "gripper1"} <= {kind.id for kind in names.words.sensors}
+    assert len({kind.name for kind in names.words.sensors}) == len(names.words.sensors) == 4
+    assert names.words.labels[0] == "anomaly"
+    made = corpus(40, 8, 1, names)
+    assert len(examples(made.learn)) == len(made.learn) == 40
+    assert len(made.measure) == 8
 
 
 def test_labels_come_from_the_models_manifest(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def tune_command(
     console = Console(stderr=True)
     base = resolve(model)
     work = out.with_name(f".{out.name}.tuning")
-    made = corpus(count, measure, seed, _site_names(site) if site else None)
+    made = corpus(count, measure, seed, site_names(site) if site else None)
     about = json.dumps([base.sha256, made.digest, passes, rank, rate, seed])
     candidate = work / "candidate.gguf"
     check_size(base.path, rank)
@@ -107,7 +107,7 @@ def tune_command(
     console.print(f"{out}: set explainer.adapter to it, with explainer.model {model}", soft_wrap=True)
 
 
-def _site_names(path: Path) -> SiteNames:
+def site_names(path: Path) -> SiteNames:
     """Return what the site has to be learned. Raises ConfigError."""
     site = load_site(path)
     context = line_context(site)

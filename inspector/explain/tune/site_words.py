@@ -28,8 +28,9 @@ _TOKEN = re.compile(r"[^\W_]+")
 def site_words(site: Site, labels: Sequence[str], context: LineContext) -> Words:
     """Return the words of `site`, whose detector knows `labels`."""
     sensors = [kind for sensor in site.site.sensors for kind in kinds_of(sensor)]
+    named = {kind.name for kind in sensors}
     return Words(
-        sensors=_filled(sensors, TUNE_WORDS.sensors),
+        sensors=_filled(sensors, [kind for kind in TUNE_WORDS.sensors if kind.name not in named]),
         labels=_filled(labels, TUNE_WORDS.labels),
         causes=TUNE_WORDS.causes,
         cameras=tuple(context.cameras) or TUNE_WORDS.cameras,
