@@ -1,15 +1,25 @@
 """Which curve turns scores into probabilities best, judged on parts left out, and that it always rises."""
 
+import json
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import write_tiny_model
+from tiny_model import HEIGHT, WIDTH, write_tiny_model
+from typer.testing import CliRunner
 
-from inspector.detect.model.manifest import UNCALIBRATED, Calibration, dump_manifest, parse_manifest
+from inspector.cli import app
+from inspector.detect.model.manifest import (
+    UNCALIBRATED,
+    Calibration,
+    dump_manifest,
+    load_manifest,
+    parse_manifest,
+)
 from inspector.detect.risk.calibrate_command import shape_words, with_limit
 from inspector.detect.risk.calibration import fit_with_defects, moved, probability, score_at
 from inspector.detect.risk.shapes import Shape, choose_shape, fit_shape
@@ -118,6 +128,35 @@ def test_the_manifest_holds_it_in_plain_numbers_with_the_threshold_where_it_was_
     )
     rejected = probability(defect, again.calibration) >= 0.5
     assert int((~rejected).sum()) == (3 if promised == "escape" else 4)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A tiny model, and parts of both kinds whose brightness overlaps a little."""
+    write_tiny_model(tmp_path / "disc")
+    for kind, greys in (("good", range(20, 140, 4)), ("defect", range(120, 240, 4))):
+        (tmp_path / "data" / f"test_{kind}").mkdir(parents=True)
+        for grey in greys:
+            image = np.full((HEIGHT, WIDTH), grey, dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "data" / f"test_{kind}" / f"{grey}.png"), image)
+    return tmp_path
+
+
+def test_the_command_prints_how_each_shape_did_and_writes_the_best(labelled: Path) -> None:
+    words = ["calibrate", "model", str(labelled / "disc"), str(labelled / "data"), "--max-escape", "10%"]
+    done = CliRunner().invoke(app, [*words, "--dry-run"])
+    assert done.exit_code == 0, done.output
+    for name in ("as it was ", "line ", "beta ", "isotonic "):
+        assert name in done.stdout.replace("\n", " ")
+    before = load_manifest(labelled / "disc").calibration
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()[-1])
+    assert [each["shape"] for each in told["shapes"]] == ["as it was", "line", "beta", "isotonic"]
+    losses = {each["shape"]: each["log_loss"] for each in told["shapes"]}
+    assert losses[told["shape"]] <= losses["as it was"]
+    after = load_manifest(labelled / "disc").calibration
+    assert after != before
+    assert probability(told["score"], after) == pytest.approx(0.5, abs=1e-6)
+    assert told["escape"][0] <= 0.1
 
 
 @pytest.mark.parametrize(
