@@ -38,12 +38,15 @@ def test_nothing_blocks_is_lost_or_is_delivered_stale(
     summary = run.summary()
     thawed.join()
     said = "\n".join(run.lines)
+    assert summary["verdicts"] == PARTS, said
     assert_every_part_judged(summary, PARTS)
     assert summary["stale"] == 0, said
     # Whatever came too late for the PLC came as a notice that nobody acts on, or as the failsafe.
     assert 20 <= summary["late"] < PARTS - 5, said
     assert summary["undelivered"] > 15, said
-    assert summary["overkill"] <= summary["late"], said
+    # Good parts were held for want of a trigger or a picture in time, and for nothing else.
+    want = ("its trigger came after the deadline", "There is no data from vision.cam1")
+    assert summary["overkill"] <= sum(any(words in line for words in want) for line in run.lines), said
     assert summary["explanations"] == summary["explanations_expected"], said
     # Nothing waited for the broker: no service was restarted, every frame was taken and judged.
     assert set(summary["restarts"].values()) == {0}
