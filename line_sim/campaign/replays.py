@@ -16,7 +16,7 @@ _META = "session.json"  # what makes a folder a session
 class Replayed:
     """A session's verdicts, by what became of them in a replay. `kept` is the session, if it differs.
 
-    `not_compared` were decided while the recorder was down: nothing is known of their inputs.
+    `not_compared` came after inputs that were not recorded, up to the next start of the arbiter.
     """
 
     session: str
@@ -65,5 +65,5 @@ def summary(replays: Sequence[Replayed]) -> str:
         sum(getattr(each, name) for each in replays) for name in ("equal", "different", "not_compared")
     )
     text = f"Replayed from {len(replays)} recorded session{'s' * (len(replays) > 1)}: {equal} verdicts are "
-    text += f"the same bit for bit, {different} are not, {blind} were decided while the recorder was down."
+    text += f"the same bit for bit, {different} are not, {blind} came after inputs that were not recorded."
     return text + "".join(f" See {each.kept}." for each in replays if each.kept)

@@ -220,7 +220,7 @@ def test_a_verdict_that_a_replay_gives_otherwise_is_in_the_report_with_its_sessi
     assert replays.from_line(replays.to_line(other)) == other
     assert totals([], 1, [same, other])["replay"] == {"equal": 39, "different": 1, "not_compared": 3}
     text = markdown([], 1, [same, other])
-    assert "2 recorded sessions: 39 verdicts are the same bit for bit, 1 are not, 3 were decided" in text
+    assert "2 recorded sessions: 39 verdicts are the same bit for bit, 1 are not, 3 came after" in text
     assert "See out/b." in text
 
 
