@@ -1,6 +1,7 @@
 """`inspector demo --teach DIR`: a model from a folder of good images, kept for the next time."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from inspector.detect import model, risk, teaching
@@ -31,6 +32,7 @@ def taught(good: Path) -> Path:
     return folder
 
 
+@cache
 def _version(models: Path) -> str:
     """Of all that makes a model from images: the code and the backbone."""
     code = [path for package in (teaching, model, risk) for path in Path(package.__path__[0]).glob("*.py")]
