@@ -175,7 +175,7 @@ def run(*words: object) -> tuple[int, str, BaseException | None]:
 def test_from_a_session_to_a_model_and_another_added(tmp_path: Path) -> None:
     first, second = record(tmp_path / "a", [{}] * 8), record(tmp_path / "b", [{}] * 12)
     models = ("--models", tmp_path / "models", "--name", "disc")
-    code, said, _ = run("--from-session", first, *models)
+    code, said, _ = run("--from-session", first, "--size", "128x96", *models)
     assert code == 0, said
     assert load_manifest(tmp_path / "models" / "disc").how_made.good_images == 8
     code, said, _ = run("--from-session", second, "--add", *models)

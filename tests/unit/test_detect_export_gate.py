@@ -106,7 +106,7 @@ def test_a_taught_graph_that_scores_otherwise_is_refused(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone, models = find_backbone(Path("models")), tmp_path / "models"
-    taught = teach(images, None, models, backbone, options=TeachOptions(name="disc"))
+    taught = teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
     assert taught.manifest.metrics["export_score_difference"] < 1e-2
     before = {file.name: file.read_bytes() for file in taught.folder.iterdir()}
     build = teach_module.build_model
@@ -116,7 +116,7 @@ def test_a_taught_graph_that_scores_otherwise_is_refused(
     with pytest.raises(
         ModelError, match=r"disc: the fitted scorer and its graph judge 6 of 6 .* nothing was"
     ):
-        teach(images, None, models, backbone, options=TeachOptions(name="disc"))
+        teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
     assert {file.name: file.read_bytes() for file in taught.folder.iterdir()} == before
     assert [each.name for each in models.iterdir()] == ["disc"]
 

@@ -28,6 +28,7 @@ from inspector.detect.teaching.memory import load_memory
 from inspector.detect.teaching.teach import Taught, TeachOptions, teach
 from inspector.errors import ConfigError, ModelError
 
+SIZE = (128, 96)
 BACKBONE = find_backbone(Path("models"))
 
 
@@ -52,7 +53,9 @@ def taught(
     root: Path, name: str, seeds: range, method: Method = "gaussian", defect: Path | None = None
 ) -> Taught:
     good = folder_of(root / f"images_{name}", seeds)
-    return teach(good, defect, root / "models", BACKBONE, options=TeachOptions(name=name, method=method))
+    return teach(
+        good, defect, root / "models", BACKBONE, options=TeachOptions(name=name, method=method, size=SIZE)
+    )
 
 
 def scores(folder: Path, images: Path) -> np.ndarray:
@@ -150,6 +153,8 @@ def test_defects_can_come_later(first: Path, models: Path, tmp_path: Path) -> No
     assert added.manifest.calibration.source == "good_and_defect"
     assert added.manifest.how_made.defect_images == 6
     assert added.manifest.metrics["held_out_image_auroc"] == 1.0
+    later = folder_of(tmp_path / "later", range(310, 312), spot=True)  # with no good part that is new
+    assert add_good(models / "disc", first / "more", later, BACKBONE).manifest.how_made.defect_images == 8
 
 
 def test_a_risk_that_was_set_is_said_to_be_gone(first: Path, models: Path) -> None:
@@ -240,3 +245,4 @@ def test_killed_in_between_the_old_folder_is_whole(moment: str, first: Path, mod
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert {path.name: path.read_bytes() for path in (models / "disc").iterdir()} == before
     assert add_good(models / "disc", first / "more", None, BACKBONE).manifest.how_made.good_images == 20
+    assert [path.name for path in models.iterdir()] == ["disc"]  # nor is anything left behind

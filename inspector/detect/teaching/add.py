@@ -66,13 +66,16 @@ def add_good(
             synthetic=_more_synthetic(memory, gather, good),
             detail=None if memory.detail is None else memory.detail + gather.detail(good),
         )
-    defects, defect_paths = 0, [] if defect_dir is None else list_images(defect_dir)
-    if defect_paths:
-        memory, defects = _with_defects(memory, gather, defect_paths)
+    check = good, memory.good[len(memory.good) - len(good) :]
+    defects: list[Path] = []
+    if defect_dir is not None:
+        memory, defects = _with_defects(memory, gather, list_images(defect_dir))
     if not good and not defects:
         raise ConfigError(
             f"{good_dir}: {left_out} images, which the model knows already; nothing was changed"
         )
+    if not good:
+        check = defects, memory.defect[len(memory.defect) - len(defects) :]
     learned = learn(memory, discriminate=False, progress=progress)
     made, reset = manifest.how_made, manifest.calibration != about.calibration
     manifest = msgspec.structs.replace(
@@ -87,10 +90,7 @@ def add_good(
             defect_images=len(memory.defect),
         ),
     )
-    taught = write(
-        folder, manifest, learned, trunk,
-        images=[*good, *defect_paths], progress=progress, left_out=left_out,
-    )  # fmt: skip
+    taught = write(folder, manifest, learned, trunk, check=check, progress=progress, left_out=left_out)
     return replace(taught, threshold_reset=reset)
 
 
@@ -112,7 +112,8 @@ def _more_synthetic(memory: Memory, gather: Gather, good: list[Path]) -> Synthet
     )
 
 
-def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Memory, int]:
+def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Memory, list[Path]]:
+    """With those that are new, and which these are."""
     features, hashes = gather.features(paths, "Reading defects", memory.projection)
     new = first_of_each(hashes, memory.defect_hashes)
     memory = replace(
@@ -120,4 +121,4 @@ def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Me
         defect=np.concatenate([memory.defect, features[new].astype(np.float16)]),
         defect_hashes=(*memory.defect_hashes, *(hashes[index] for index in new)),
     )
-    return memory, len(new)
+    return memory, [paths[index] for index in new]

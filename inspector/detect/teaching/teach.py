@@ -28,7 +28,7 @@ from inspector.detect.risk.calibration import (
     probability,
 )
 from inspector.detect.teaching.detail import PER_CELL, FineMap
-from inspector.detect.teaching.export_check import check_export
+from inspector.detect.teaching.export_check import F16, check_export
 from inspector.detect.teaching.features import Projection, Trunk
 from inspector.detect.teaching.gather import Gather, first_of_each, rounded
 from inspector.detect.teaching.gaussian import GaussianScorer
@@ -163,7 +163,7 @@ def teach(
     manifest = _manifest(trunk, options, learned)
     return write(
         models_dir / options.name, manifest, learned, trunk,
-        images=[*good, *defects], progress=progress, left_out=left_out,
+        check=(good, memory.good), progress=progress, left_out=left_out,
     )  # fmt: skip
 
 
@@ -230,14 +230,14 @@ def write(
     learned: Learned,
     trunk: Trunk,
     *,
-    images: Sequence[Path],
+    check: tuple[Sequence[Path], F16],
     progress: Progress,
     left_out: int,
 ) -> Taught:
     """Write the model folder, with its memory where that is not too large.
 
-    Some of `images` are judged by the graph and by the fitted scorer. Raises ModelError, and writes nothing,
-    where they differ.
+    Some of the images in `check`, with their features, are judged by the graph and by the fitted scorer.
+    Raises ModelError, and writes nothing, where they differ.
     """
     progress("Writing the model", 0, 1)
     memory, fitted = learned.memory, learned.fitted
@@ -246,10 +246,7 @@ def write(
         _, coarse = unpack(memory.good.astype(np.float32), FINE_DEPTH)
         fine_map = FineMap(memory.detail.fit(), GaussianScorer.fit(coarse, correlated=False))
     model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, fine_map)
-    parity = check_export(
-        model, manifest, images,
-        trunk=trunk, projection=memory.projection, scorer=fitted.scorer, blur=learned.blur,
-    )  # fmt: skip
+    parity = check_export(model, manifest, *check, scorer=fitted.scorer, blur=learned.blur)
     metrics = manifest.metrics | {"export_score_difference": round(parity.score_difference, 6)}
     manifest = msgspec.structs.replace(manifest, metrics=metrics)
     can_add = memory.size_bytes <= MOST_BYTES
