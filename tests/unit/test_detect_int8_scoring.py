@@ -1,0 +1,89 @@
+"""int8's forms of what scores and of the way in: the same numbers as the graphs they are made from."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.manifest import InputLayout
+from inspector.detect.quantizing.byte_entry import byte_range, with_byte_entry
+from inspector.detect.quantizing.q_dq import Range, quantized
+from inspector.detect.quantizing.scoring import LARGEST_RESIDUAL, with_convolved_scoring
+from inspector.detect.teaching.bank import BankScorer
+from inspector.detect.teaching.gaussian import GaussianScorer
+from inspector.detect.teaching.graph import GraphBuilder, finish, network_input
+
+ROWS, COLUMNS, DEPTH = 6, 8, 32
+CELL_MAP = "cells"
+LAYOUT = InputLayout(width_px=COLUMNS, height_px=ROWS, pixel_format="RGB8")
+
+
+def features(seed: int, count: int) -> npt.NDArray[np.float32]:
+    """Correlated, and of very different sizes."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(DEPTH, DEPTH)) * np.geomspace(0.05, 5.0, DEPTH)
+    return np.asarray(rng.normal(size=(count, ROWS, COLUMNS, DEPTH)) @ mixing, dtype=np.float32)
+
+
+def scoring_graph(scorer: GaussianScorer | BankScorer) -> onnx.ModelProto:
+    """Pixels, weighed differently for each axis, stand for the backbone's features."""
+    graph = GraphBuilder()
+    value = graph.add("Transpose", graph.add("Cast", "image", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    kernel = np.random.default_rng(5).normal(size=(DEPTH, 3, 1, 1)) / 40
+    projected = graph.add("Conv", value, graph.constant(kernel.astype(np.float32)), kernel_shape=[1, 1])
+    graph.add("Identity", scorer.add_to(graph, projected), name=CELL_MAP)
+    return finish(graph, LAYOUT, {CELL_MAP: (ROWS * COLUMNS,)}, "scoring")
+
+
+def cells(model: onnx.ModelProto, seed: int) -> npt.NDArray[np.float32]:
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, ROWS, COLUMNS, 3), dtype=np.uint8)
+    return np.asarray(CpuRun(model.SerializeToString(), "test")(pixels)[CELL_MAP])
+
+
+def test_each_cells_matrix_as_a_convolution_is_the_same() -> None:
+    model = scoring_graph(GaussianScorer.fit(features(0, 30)))
+    scoring = with_convolved_scoring(model)
+    assert len(scoring.residuals) == 1
+    assert all(node.op_type != "MatMul" for node in scoring.model.graph.node)
+    for seed in range(3):
+        np.testing.assert_allclose(cells(scoring.model, seed), cells(model, seed), rtol=1e-4)
+
+
+def test_in_int8_each_cells_distance_stays_within_a_hundredth() -> None:
+    model = scoring_graph(GaussianScorer.fit(features(0, 30)))
+    scoring = with_convolved_scoring(model)
+    ranges = dict.fromkeys(scoring.residuals.values(), Range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
+    int8 = quantized(scoring.model, list(scoring.residuals), ranges, "asymmetric")
+    for seed in range(3):
+        wanted = cells(model, seed)
+        usual = wanted < LARGEST_RESIDUAL  # of more, single residuals may be cut
+        assert usual.any()
+        np.testing.assert_allclose(cells(int8, seed)[usual], wanted[usual], rtol=0.02)
+
+
+def test_what_has_no_matrix_for_each_cell_stays_as_it_is() -> None:
+    model = scoring_graph(BankScorer.fit(features(0, 10)))
+    scoring = with_convolved_scoring(model)
+    assert scoring.residuals == {}
+    assert [node.op_type for node in scoring.model.graph.node] == [n.op_type for n in model.graph.node]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("columns", "width"),
+    [(128, 112), (80, 64), (64, 64), (113, 96), (64, 96), (127, 64)],
+    ids=["8 to 7", "5 to 4", "rows alone", "never repeats", "enlarged", "nearly half"],
+)
+def test_columns_are_scaled_as_by_bilinear_interpolation(columns: int, width: int, channels: int) -> None:
+    layout = InputLayout(width_px=columns, height_px=48, pixel_format="RGB8" if channels == 3 else "Mono8")
+    graph = GraphBuilder()
+    end = network_input(graph, layout, width, 32)
+    model = finish(graph, layout, {end: (1, channels, 32, width)}, "entry")
+    ((name, _),) = byte_range(model).items()
+    assert name == end
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 48, columns, channels), dtype=np.uint8)
+    wanted, found = (
+        CpuRun(one.SerializeToString(), "test")(pixels)[end] for one in (model, with_byte_entry(model))
+    )
+    assert np.abs(found - wanted).max() * 128 <= 1.51  # two roundings to bytes
