@@ -31,8 +31,6 @@ from inspector.explain.server_messages import message, shares_of
 BATCH_TOKENS = 32
 """Prompt tokens between two looks at the deadline: about one second of one core with 1.5 B weights."""
 
-IDLE_NICE = 19
-"""At this niceness the model gets only what no other thread wants (SCHED_IDLE, sched(7))."""
 _TOP_TOKENS = 1000
 """Enough for a choice that the model holds for most unlikely."""
 _CLOSE_TIMEOUT_S = 10.0
@@ -56,8 +54,7 @@ class _Request:
 class LlamaEngine:
     """A GGUF model on the CPU. Callable from any thread, one call at a time.
 
-    `nice` is that of the model's threads alone; 19 is SCHED_IDLE too. Raises ModelError when the
-    file cannot be loaded.
+    `nice` is that of the model's threads alone. Raises ModelError when the file cannot be loaded.
     """
 
     def __init__(
@@ -183,8 +180,8 @@ class LlamaEngine:
     def _run(self) -> None:
         # On Linux niceness belongs to the thread, and threads started from here inherit it.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
-        if self._nice >= IDLE_NICE:
-            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+        # Not SCHED_IDLE: starved while it has the interpreter's lock (loading, a callback), this thread
+        # would hold up the whole service; seen as a stall of minutes on a machine with a load of 13.
         try:
             server = self._load()
         except (RuntimeError, OSError, ModelError) as error:

@@ -96,3 +96,15 @@ def test_random_weights_are_caught_by_the_check(glm4: Path) -> None:
         assert explainer.counters["refused"] + explainer.counters["failed"] > 0
     finally:
         explainer.close()
+
+
+def test_the_models_threads_alone_step_back(glm4: Path) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    before = {int(each.name) for each in Path("/proc/self/task").iterdir()}
+    engine = open_engine(ExplainerConfig(model=str(glm4), nice=10), CLOCK)
+    try:
+        made = {int(each.name) for each in Path("/proc/self/task").iterdir()} - before
+        assert {os.getpriority(os.PRIO_PROCESS, tid) for tid in made} == {10}
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    finally:
+        engine.close()
