@@ -70,7 +70,7 @@ class Cell:
         self.pipeline: SlotPipeline[Admitted] = SlotPipeline(
             [GpuLane(slot, manifest, network.parameters) for slot in self.slots],
             lambda frame: admit(frame, manifest.input),
-            look,
+            lambda admitted: look(admitted, manifest.input),
             lambda outcome: frame_result(outcome, manifest.onnx.sha256, 0),
             clock=SystemClock(),
             on_ready=self.woken.set,
