@@ -15,6 +15,7 @@ from inspector.types import (
     FrameResult,
     Health,
     JournalEntry,
+    JournalTaken,
     Message,
     Opinion,
     OpinionRequest,
@@ -44,6 +45,7 @@ OPINIONS = Topic("opinions", Opinion)
 EXPLANATIONS = Topic("explanations", Explanation)
 STATEMENTS = Topic("statements", Statement)
 JOURNAL = Topic("journal", JournalEntry)
+JOURNAL_TAKEN = Topic("journal_taken", JournalTaken)
 HEALTH = Topic("health", Health)
 FAULTS = Topic("faults", Fault)
 MISSED_FAULTS = Topic("missed_faults", Fault)  # from the supervisor to an arbiter that has come up

@@ -379,3 +379,10 @@ class JournalEntry(Message, frozen=True, kw_only=True):
     command: Command | None = None
     health: Health | None = None
     resumed: Resumed | None = None
+
+
+class JournalTaken(Message, frozen=True, kw_only=True):
+    """The recorder has the journal of this epoch up to `seq`: there is room for more."""
+
+    epoch: str
+    seq: int

@@ -31,6 +31,7 @@ from inspector.topics import (
     FAULTS,
     HEALTH,
     JOURNAL,
+    JOURNAL_TAKEN,
     MISSED_FAULTS,
     OPINION_REQUESTS,
     OPINIONS,
@@ -83,6 +84,7 @@ class ArbiterService:
         self._told: deque[Fault] = deque(maxlen=64)
         self._verdicts = bus.publisher(VERDICTS)
         self._journal = Journal(bus.publisher(JOURNAL))
+        self._journal_taken = bus.subscriber(JOURNAL_TAKEN)
         self._deliveries = bus.publisher(DELIVERIES)
         self._requests = bus.publisher(OPINION_REQUESTS)
         self._trigger_frames = _trigger_frames(context)
@@ -136,9 +138,7 @@ class ArbiterService:
                     self._sparkplug.fault(fault)
         self._report()
         now_ns = self._clock.now_ns()
-        if self._journal.step(now_ns):
-            return now_ns + _CATCH_UP_NS
-        return self._arbiter.next_wakeup_ns
+        return now_ns + _CATCH_UP_NS if self._journaled(now_ns) else self._arbiter.next_wakeup_ns
 
     def close(self) -> None:
         if self._sparkplug is not None:
@@ -211,6 +211,13 @@ class ArbiterService:
         """Send a verdict to the PLC, and return the record of what was sent."""
         verdict = self._link.send_verdict(record.verdict, _latency_ms(record))
         return record if verdict is record.verdict else msgspec.structs.replace(record, verdict=verdict)
+
+    def _journaled(self, now_ns: int) -> bool:
+        """Send what the recorder can take. Returns whether there is more."""
+        for each in self._journal_taken.drain():
+            if each.epoch == self._epoch:
+                self._journal.taken(each.seq, now_ns)
+        return self._journal.step(now_ns)
 
     # -- what others should know -----------------------------------------------------------------
 

@@ -16,8 +16,17 @@ from inspector.store.layout import RESULTS_NAME, SessionInfo
 from inspector.store.results import ResultWriter
 from inspector.store.retention import enforce
 from inspector.store.session import RECORDED, SessionWriter
-from inspector.topics import VERDICTS
-from inspector.types import Action, Delivery, Explanation, Fault, Frame, VerdictRecord
+from inspector.topics import JOURNAL_TAKEN, VERDICTS
+from inspector.types import (
+    Action,
+    Delivery,
+    Explanation,
+    Fault,
+    Frame,
+    JournalEntry,
+    JournalTaken,
+    VerdictRecord,
+)
 
 _PACKAGES = ("inspector-cell", "openvino", "harvesters", "iceoryx2", "paho-mqtt", "numpy")
 _COMMIT_NS = NS_PER_S
@@ -37,6 +46,7 @@ class RecorderService:
         self._topics: list[tuple[str, Subscriber[Any]]] = [
             (name, context.bus.subscriber(topic)) for name, topic in RECORDED.items()
         ]
+        self._taken = context.bus.publisher(JOURNAL_TAKEN)
         cameras = context.site.cameras if self._config.frames != "none" else ()
         self._frames = [context.bus.frame_subscriber(camera.id) for camera in cameras]
         self._held = _HeldFrames() if self._config.frames == "not_passed" else None
@@ -51,6 +61,7 @@ class RecorderService:
         self._next_retention_ns = 0
 
     def step(self) -> int | None:
+        journaled: JournalEntry | None = None
         for frames in self._frames:
             for frame in frames.drain():
                 for kept in [frame] if self._held is None else self._held.add(frame):
@@ -58,6 +69,10 @@ class RecorderService:
         for name, subscriber in self._topics:
             for message in subscriber.drain():
                 self._record(name, message)
+                if isinstance(message, JournalEntry):
+                    journaled = message
+        if journaled is not None:
+            self._taken.send(JournalTaken(epoch=journaled.epoch, seq=journaled.seq))
         self._housekeeping()
         self._report()
         return None

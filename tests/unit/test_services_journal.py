@@ -38,9 +38,40 @@ def test_nothing_is_sent_before_the_recorder_is_there_and_then_all_of_it(bus: Bu
     got: list[int] = []
     while journal.step(0):
         got += [each.seq for each in subscriber.drain()]
+        journal.taken(got[-1], 0)
     got += [each.seq for each in subscriber.drain()]
     assert got == list(range(1, 301))
     assert subscriber.dropped == 0
+
+
+def test_a_recorder_that_stands_still_misses_nothing(bus: Bus) -> None:
+    journal, subscriber = Journal(bus.publisher(JOURNAL)), bus.subscriber(JOURNAL)
+    journal.see(recorder(ServiceState.READY))
+    for seq in range(1, 1001):  # a storm, and nobody reads
+        journal.take(entry(seq))
+        journal.step(seq)
+    got = [each.seq for each in subscriber.drain()]
+    assert 64 <= len(got) <= 128
+    journal.taken(got[-1], 1001)
+    while journal.step(1001):
+        got += [each.seq for each in subscriber.drain()]
+        journal.taken(got[-1], 1001)
+    got += [each.seq for each in subscriber.drain()]
+    assert got == list(range(1, 1001))
+    assert subscriber.dropped == 0
+
+
+def test_a_word_of_the_recorder_that_was_lost_does_not_end_the_journal(bus: Bus) -> None:
+    journal, subscriber = Journal(bus.publisher(JOURNAL)), bus.subscriber(JOURNAL)
+    journal.see(recorder(ServiceState.READY))
+    for seq in range(1, 151):
+        journal.take(entry(seq))
+        journal.step(0)
+    got = [each.seq for each in subscriber.drain()]
+    assert journal.step(4 * NS_PER_S)
+    assert list(subscriber.drain()) == []
+    assert not journal.step(6 * NS_PER_S)
+    assert got + [each.seq for each in subscriber.drain()] == list(range(1, 151))
 
 
 def test_a_recorder_that_died_gets_the_last_seconds_again(bus: Bus) -> None:
