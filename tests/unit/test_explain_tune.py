@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from inspector.config import LimitRule, SensorConfig
 from inspector.errors import ConfigError
+from inspector.explain.adapter import resolve_adapter
 from inspector.explain.causes import rank_causes
 from inspector.explain.check import check
 from inspector.explain.eval_cases import cases
@@ -21,6 +22,7 @@ from inspector.explain.eval_score import Outcome, is_faithful, score
 from inspector.explain.eval_words import EVAL_WORDS
 from inspector.explain.facts import CameraView, LineContext
 from inspector.explain.gather import gather
+from inspector.explain.gguf_header import read_header
 from inspector.explain.grammar import schema_for
 from inspector.explain.knowledge import Known
 from inspector.explain.prompt import build
@@ -32,6 +34,8 @@ from inspector.explain.tune.incidents import combinations, examples, incidents, 
 from inspector.explain.tune.lora_file import MAX_BYTES, Lora, check_size, write_lora
 from inspector.explain.tune.site_words import confirmed, kinds_of, labels_in
 from inspector.explain.tune.words import TUNE_WORDS
+from inspector.explain.weights import LocalModel
+from inspector.explain.weights_table import TABLE
 
 RIGHT = Outcome(True, True, True, True, True, True, True, 1.0, 10.0)
 WRONG = replace(RIGHT, raw_cause=False, model_wrote=False)
@@ -246,3 +250,13 @@ def test_without_torch_the_command_says_what_to_install(
 def test_the_help_has_examples() -> None:
     ran = CliRunner().invoke(app, ["tune", "--help"])
     assert "inspector explain tune smollm2-135m --out" in ran.output
+
+
+def test_the_adapter_that_ships_is_for_the_small_weights() -> None:
+    path = Path(__file__).parents[2] / "models/language/smollm2-135m.lora.gguf"
+    base = LocalModel(path=Path("smollm2-135m.gguf"), sha256=TABLE["smollm2-135m"].sha256)
+    assert resolve_adapter(path, base, "smollm2-135m").model_sha256 != base.sha256
+    assert path.stat().st_size < MAX_BYTES
+    header = read_header(path)
+    assert header.architecture == "llama"
+    assert len(header.tensors) == 2 * 7 * 30
