@@ -10,7 +10,8 @@ from inspector.detect.teaching.discriminator import DiscriminatingScorer, Discri
 from inspector.detect.teaching.features import compile_bytes
 from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
-from inspector.detect.teaching.held_out import Fitted, blur_kernel, fit_and_check
+from inspector.detect.teaching.held_out import Fitted, fit_and_check
+from inspector.detect.teaching.peaks import blur_kernel
 from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
 
 ROWS, COLUMNS = 12, 16
@@ -58,13 +59,18 @@ def fitted(good: F32, synthetic: Synthetic) -> Fitted:
     return fit(good, synthetic)
 
 
+def scorer_of(fitted: Fitted) -> DiscriminatingScorer:
+    assert isinstance(fitted.scorer, DiscriminatingScorer)
+    return fitted.scorer
+
+
 def test_a_defect_on_a_flat_texture_is_found_at_its_place(fitted: Fitted) -> None:
     image = texture(99)
     image[24:40, 80:96] = np.clip(image[24:40, 80:96] + 14.0, 0, 255).astype(np.uint8)
-    (cells,) = fitted.scorer.maps(features(image)[None])
+    (cells,) = scorer_of(fitted).maps(features(image)[None])
     assert 3 <= np.unravel_index(cells.argmax(), cells.shape)[0] <= 4
     assert 10 <= np.unravel_index(cells.argmax(), cells.shape)[1] <= 11
-    (clean,) = fitted.scorer.maps(features(texture(99))[None])
+    (clean,) = scorer_of(fitted).maps(features(texture(99))[None])
     assert cells.max() > 1.5 * clean.max()
 
 
@@ -77,7 +83,7 @@ def test_held_out_scores_keep_good_parts_under_defects(fitted: Fitted) -> None:
 def test_teaching_twice_gives_the_same_scores(good: F32, synthetic: Synthetic, fitted: Fitted) -> None:
     again = fit(good, synthetic)
     assert (again.good_scores == fitted.good_scores).all()
-    assert (again.scorer.maps(good) == fitted.scorer.maps(good)).all()
+    assert (scorer_of(again).maps(good) == scorer_of(fitted).maps(good)).all()
 
 
 def test_the_graph_scores_as_numpy_does(fitted: Fitted) -> None:
@@ -92,7 +98,7 @@ def test_the_graph_scores_as_numpy_does(fitted: Fitted) -> None:
     image = np.random.default_rng(3).integers(0, 12, (1, ROWS, COLUMNS, 3)).astype(np.uint8)
     values = np.concatenate([image, image.max(axis=3, keepdims=True)], axis=3).astype(np.float32)
     result = compile_bytes(model.SerializeToString(), 1)({IMAGE: image})["map"]
-    np.testing.assert_allclose(result, fitted.scorer.maps(values)[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(result, scorer_of(fitted).maps(values)[0], rtol=1e-3, atol=1e-3)
 
 
 def test_scores_stay_positive_however_sure_the_discriminator_is() -> None:
