@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -26,8 +26,10 @@ from inspector.explain.tune.gate import Measured, load_measured, refusal, save_m
 from inspector.explain.tune.incidents import Example, examples
 from inspector.explain.tune.lora_file import check_size, write_lora
 from inspector.explain.tune.site_words import labels_in, site_words
-from inspector.explain.tune.tokens import Tokenizer, Tokens
 from inspector.explain.weights import LocalModel, resolve
+
+if TYPE_CHECKING:
+    from inspector.explain.tune.tokens import Tokens
 
 _STOPPED: Final = 130  # 128 + SIGINT, as shells have it
 _NO_BETTER: Final = 1
@@ -156,7 +158,10 @@ def _learn(base: LocalModel, made: Corpus, candidate: Path, options: Options, ba
     done.write_text(options.about, "utf-8")
 
 
-def _tokens(base: LocalModel, found: list[Example], bar: Progress) -> list[Tokens]:
+def _tokens(base: LocalModel, found: list[Example], bar: Progress) -> "list[Tokens]":
+    # Its library is 100 MB that no other command of the same program needs.
+    from inspector.explain.tune.tokens import Tokenizer  # noqa: PLC0415
+
     task = bar.add_task("Reading incidents", total=len(found))
     made: list[Tokens] = []
     with Tokenizer(base.path) as tokenizer:
