@@ -60,12 +60,15 @@ class Inbox:
     def take_all(self) -> list[Received]:
         """Return what has arrived, in the order of arrival."""
         taken: list[tuple[int, Received]] = []
+        # Not what comes meanwhile: a storm would keep us here, and a trigger whose queue was looked at
+        # before it came would be overtaken by a reading that came after it.
+        last = self._arrivals
         for queue in self._queues.values():
-            for _ in range(len(queue)):  # not more, lest a storm keep us here
-                try:
+            try:
+                while queue and queue[0][0] <= last:
                     taken.append(queue.popleft())
-                except IndexError:
-                    break
+            except IndexError:
+                continue  # the network thread has just dropped the one that we looked at
         taken.sort(key=lambda item: item[0])
         return [received for _, received in taken]
 

@@ -1,12 +1,14 @@
 """How much one turn of the link takes on, whatever comes in."""
 
 import json
+import sys
 import threading
 from pathlib import Path
 
 from plc_cell import CLOCK, SENSORS, TOPICS
 
 from inspector.config import BrokerConfig
+from inspector.plc.inbox import Inbox
 from inspector.plc.link import TURN, PlcLink
 from inspector.sensors.intake import SensorIntake
 from inspector.types import SensorEvent
@@ -33,3 +35,26 @@ def test_a_turn_is_bounded_keeps_the_order_and_asks_for_the_next_one(tmp_path: P
             assert woken.is_set()
     link.close()
     assert came == [(sensor, seq) for sensor, _, _, seq in readings]
+
+
+def test_what_comes_while_the_inbox_is_emptied_stays_in_order() -> None:
+    names = [f"topic{n}" for n in range(12)]
+    inbox = Inbox(dict.fromkeys(names, 10))
+    count = 8_000
+    seen: list[int] = []
+
+    def fill() -> None:
+        for n in range(count):
+            while n - len(seen) > 100:  # nothing is to be dropped here
+                pass
+            inbox.put(names[-(n % 12) - 1], b"", False, n)
+
+    filling = threading.Thread(target=fill)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    filling.start()
+    while filling.is_alive() or len(seen) < count:
+        seen += [received.received_ns for received in inbox.take_all()]
+    sys.setswitchinterval(before)
+    filling.join()
+    assert seen == list(range(count))
