@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from inspector.config import BrokerConfig
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, InvariantError
 from inspector.plc.login_errors import HungUpError
 from inspector.plc.packet_stream import MAX_PACKET_BYTES
 from inspector.plc.stream_socket import StreamSocket
@@ -127,8 +127,11 @@ def new_properties(packet_type: int, **values: int) -> Properties:
 
 
 def socket_of(client: Client) -> StreamSocket | None:
-    """Return the socket of a client that `build_client` made."""
-    return cast("StreamSocket | None", client.socket())
+    """Return the socket of a client that `build_client` made. Raises InvariantError when paho made it."""
+    sock: object = client.socket()
+    if sock is not None and not isinstance(sock, StreamSocket):
+        raise InvariantError("this version of paho-mqtt makes its sockets otherwise; install 2.1 or 2.2")
+    return sock
 
 
 def open_connection(client: Client, config: BrokerConfig, *, session_expiry_s: int) -> None:
