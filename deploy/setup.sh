@@ -51,11 +51,11 @@ fi
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Python 3.11 or newer is needed"
 stamp="$venv/.setup"
 wanted="$(cat pyproject.toml deploy/setup.sh | sha256sum) $(pwd) $("$python" -V)"
-# Engines for GPUs are built in the tests (350 MB on disk); running on the CPU does not need that.
+# In the tests engines for GPUs are built (350 MB on disk) and speech is recognised; a cell needs neither.
 extras=dev
-[ "$purpose" = test ] && extras=dev,rtx
+[ "$purpose" = test ] && extras=dev,rtx,speech
 have=$(cat "$stamp" 2>/dev/null || :)
-if [ "$have" != "$wanted $extras" ] && [ "$have" != "$wanted dev,rtx" ]; then
+if [ "$have" != "$wanted $extras" ] && [ "$have" != "$wanted dev,rtx,speech" ]; then
     step "Python environment in $venv"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     "$venv/bin/python" -m pip install --upgrade --quiet --disable-pip-version-check pip
