@@ -2,21 +2,23 @@
 
 import os
 import socket
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from inspector.bus import Publisher, sweep
+from inspector.bus import Bus, sweep
 from inspector.config import SensorConfig
 from inspector.config_load import load_site
 from inspector.services.arbiter import ArbiterService
 from inspector.services.loop import Context, Loop
-from inspector.topics import HEALTH, MqttTopics
-from inspector.types import Health, ServiceState
+from inspector.topics import HEALTH, JOURNAL, JOURNAL_TAKEN, MqttTopics
+from inspector.types import Health, JournalTaken, ServiceState
 
 SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
 TOPICS = MqttTopics("bench/site/area/line/cell")
@@ -64,10 +66,10 @@ def echo(port: int) -> None:
 
 
 def cell(port: int, folder: Path) -> int:
-    """The arbiter service in its own loop, with a recorder that is said to be there, until SIGTERM.
+    """The arbiter service in its own loop, until SIGTERM; prints counts at the end.
 
-    Prints counts at the end. Nothing but the arbiter runs: no camera, so that each part waits for its
-    deadline, and nobody who reads the journal, which is written all the same.
+    No camera runs, so that each part waits for its deadline. In the recorder's place is one that reads
+    the journal and writes nothing.
     """
     site = load_site(SITE)
     line = site.site.model_copy(
@@ -80,27 +82,18 @@ def cell(port: int, folder: Path) -> int:
     )
     domain = str(os.getpid())
     loop = Loop("arbiter", domain, site.model_copy(update={"site": line}), 0)
-    kept: list[tuple[Context, Publisher[Health]]] = []
+    contexts: list[Context] = []
+    command = [sys.executable, __file__, "reader", domain]
 
     def make(context: Context) -> ArbiterService:
-        service = ArbiterService(context)
-        health = context.bus.publisher(HEALTH)
-        kept.append((context, health))
-        health.send(
-            Health(
-                service="recorder",
-                pid=1,
-                state=ServiceState.READY,
-                detail="",
-                at_ns=context.clock.now_ns(),
-                counters={},
-            )
-        )
-        return service
+        contexts.append(context)
+        return ArbiterService(context)
 
-    status = loop.run(make)
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as reading:
+        status = loop.run(make)
+        reading.communicate()
     sweep(domain)
-    counters = kept[0][0].counters
+    counters = contexts[0].counters
     dropped = sum(n for name, n in counters.items() if name.startswith(("dropped_", "refused_")))
     used = psutil.Process().cpu_times()
     cpu_s = used.user + used.system
@@ -108,8 +101,37 @@ def cell(port: int, folder: Path) -> int:
     return status
 
 
+def reader(domain: str) -> None:
+    """Take what the arbiter journals, and say so, as the recorder does."""
+    stop = stopped()
+    with Bus(domain, "recorder") as bus:
+        entries, taken = bus.subscriber(JOURNAL), bus.publisher(JOURNAL_TAKEN)
+        health = bus.publisher(HEALTH)
+        next_ns = 0
+        while not stop.is_set():
+            bus.wait(100_000_000)
+            came = list(entries.drain())
+            if came:
+                taken.send(JournalTaken(epoch=came[-1].epoch, seq=came[-1].seq))
+            now_ns = time.monotonic_ns()
+            if now_ns >= next_ns:
+                next_ns = now_ns + 250_000_000
+                health.send(
+                    Health(
+                        service="recorder",
+                        pid=os.getpid(),
+                        state=ServiceState.READY,
+                        detail="",
+                        at_ns=now_ns,
+                        counters={},
+                    )
+                )
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "echo":
         echo(int(sys.argv[2]))
+    elif sys.argv[1] == "reader":
+        reader(sys.argv[2])
     else:
         sys.exit(cell(int(sys.argv[2]), Path(sys.argv[3])))
