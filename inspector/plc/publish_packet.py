@@ -1,6 +1,6 @@
 """A PUBLISH as bytes (MQTT 5.0 and 3.1.1, section 3.3). Pure.
 
-The emergency's way out: paho takes 100 us and more to build and queue one, this 3 us.
+The emergency's way out: paho takes 12 us to build and queue one, this 2 us.
 """
 
 import functools
