@@ -2,8 +2,8 @@
 
 A sensor may speak thousands of times a second, and paho takes a packet a turn, byte by byte and with
 an object for its properties: half of what a reading cost. The few fields that we need are read here in
-1 us (MQTT 5.0 and 3.1.1, sections 2.1 and 3.3). Properties of a PUBLISH are skipped: we use none of them, and a topic
-alias is not allowed to a broker whom we gave no Topic Alias Maximum.
+1 us (MQTT 5.0 and 3.1.1, sections 2.1 and 3.3). Properties of a PUBLISH are skipped: we use none of them,
+and a topic alias is not allowed to a broker whom we gave no Topic Alias Maximum.
 """
 
 import msgspec
