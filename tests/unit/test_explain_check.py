@@ -52,6 +52,16 @@ def test_a_faithful_answer_passes() -> None:
     assert worded.recommended_action == CAUSES[0].action
 
 
+def test_a_unit_with_a_digit_in_it_is_one_that_the_facts_have() -> None:
+    event = msgspec.structs.replace(EVENT, unit="g/m3")
+    evidence = msgspec.structs.replace(PROBE.evidence, events=(event,))
+    facts = gather(msgspec.structs.replace(RECORD, evidence=evidence), CONTEXT)
+    text = GOOD.replace("mm/s", "g/m3")
+    assert check(answer(text, cited=(1, 2)), facts, rank_causes(facts)).text == text
+    with pytest.raises(DataError, match="m2"):
+        check(answer(text.replace("g/m3", "g/m2"), cited=(1, 2)), facts, rank_causes(facts))
+
+
 def test_the_schema_admits_the_faithful_answer_and_not_another_number() -> None:
     pattern = schema_for(FACTS, CAUSES)["properties"]["text"]["pattern"]
     assert re.fullmatch(pattern, GOOD)
