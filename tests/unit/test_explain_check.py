@@ -56,7 +56,7 @@ def test_a_unit_with_a_digit_in_it_is_one_that_the_facts_have() -> None:
     event = msgspec.structs.replace(EVENT, unit="g/m3")
     evidence = msgspec.structs.replace(PROBE.evidence, events=(event,))
     facts = gather(msgspec.structs.replace(RECORD, evidence=evidence), CONTEXT)
-    text = GOOD.replace("mm/s", "g/m3")
+    text = GOOD.replace("7.8 mm/s", "7.8 g/m3")  # the limit is the rule's, in its own unit
     assert check(answer(text, cited=(1, 2)), facts, rank_causes(facts)).text == text
     with pytest.raises(DataError, match="m2"):
         check(answer(text.replace("g/m3", "g/m2"), cited=(1, 2)), facts, rank_causes(facts))
