@@ -8,7 +8,7 @@ export LLM
 
 help:
 	@echo "make run     set up and run the demo line    (PARTS=60, LLM=default|small|none, ARGS='--seed 7')"
-	@echo "make test    set up and run all tests        (ARGS='-k arbiter')"
+	@echo "make test    set up and run all tests        (ARGS='-k arbiter', ARGS='--hypothesis-profile random')"
 	@echo "make setup   set up alone, into .venv"
 	@echo "make lint    ruff, mypy --strict, import layers"
 
