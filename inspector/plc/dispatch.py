@@ -272,4 +272,7 @@ class Dispatcher:
             self._close_entry(entry)
 
     def _tell_refusal(self, topic: str, reason: str) -> None:
-        self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({reason}); check its ACL")
+        self._faults.add(
+            "PUBLISH_REFUSED",
+            f"the broker refuses {topic} ({reason}); check its ACL and how large a message may be",
+        )

@@ -22,7 +22,7 @@ class StreamSocket:
         self._ended: OSError | None = None
         self._eof = False
         self._unsent = b""  # our packets that the kernel had no room for
-        self._within = False  # paho has sent a part of a packet
+        self._within = False  # paho has a packet on its way that must be whole before another begins
 
     # -- for us ----------------------------------------------------------------------------------
 
@@ -113,6 +113,8 @@ class StreamSocket:
         self.flush()
         if self._unsent and not self._within:
             raise BlockingIOError  # a packet must not begin within another one
+        # When this raises for want of room, TLS has kept the packet, and the next bytes must be the same.
+        self._within = True
         sent = self.wire.send(buffer)
         self._within = sent < len(buffer)
         return sent
