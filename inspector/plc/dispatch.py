@@ -272,7 +272,7 @@ class Dispatcher:
             self._close_entry(entry)
 
     def _tell_refusal(self, topic: str, reason: str) -> None:
-        self._faults.add(
-            "PUBLISH_REFUSED",
+        hint = "check its ACL and how large a message may be"
+        self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({reason}); {hint}")
             f"the broker refuses {topic} ({reason}); check its ACL and how large a message may be",
         )

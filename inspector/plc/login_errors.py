@@ -72,6 +72,6 @@ def explain_answer(code: int) -> tuple[bool, str]:
     """Return whether the broker took a message, and its reason code in the standard's words."""
     try:
         reason = str(ReasonCode(PacketTypes.PUBACK, identifier=code))
-    except (KeyError, ValueError):  # a code that no packet has, or another packet than this: brokers send both
+    except (KeyError, ValueError):  # no packet's code, or another packet's
         reason = f"reason code {code:#04x}"
     return code < 0x80, reason

@@ -61,9 +61,11 @@ def test_over_tls_our_packets_wait_for_one_of_paho_that_found_no_room(tmp_path: 
             wire.setblocking(False)
             peer.setblocking(False)
             shared, taken = StreamSocket(wire, five=True), 0
-            with pytest.raises((BlockingIOError, ssl.SSLWantWriteError)):
+            try:
                 while True:
                     taken += shared.send(b"p" * 50)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                assert taken > 0
             shared.write(b"o" * 200)
             heard, again = b"", False
             while len(heard) < taken + 250:
