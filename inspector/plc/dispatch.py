@@ -274,5 +274,3 @@ class Dispatcher:
     def _tell_refusal(self, topic: str, reason: str) -> None:
         hint = "check its ACL and how large a message may be"
         self._faults.add("PUBLISH_REFUSED", f"the broker refuses {topic} ({reason}); {hint}")
-            f"the broker refuses {topic} ({reason}); check its ACL and how large a message may be",
-        )
