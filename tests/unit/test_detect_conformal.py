@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_box_model import HEIGHT, WIDTH, write_box_model
 from tiny_model import write_tiny_model
 
-from inspector.detect.model.manifest import Calibration
-from inspector.detect.risk.calibrate_command import parse_rate, with_limit, words
+from inspector.detect.model.manifest import Calibration, load_manifest
+from inspector.detect.risk.calibrate_command import calibrate_model, parse_rate, with_limit, words
 from inspector.detect.risk.calibration import probability
 from inspector.detect.risk.conformal import (
     as_seen,
@@ -111,3 +113,29 @@ def test_rates_as_people_write_them() -> None:
 def test_a_calibration_of_probabilities_is_moved_on_its_own_scale() -> None:
     logit = Calibration(slope=1.0, offset=0.0, source="none", scale="logit")
     assert float(probability(0.3, logit)) == pytest.approx(0.3, abs=1e-6)
+
+
+@pytest.mark.parametrize("defects", [0, 12])
+def test_good_parts_without_any_box_stay_good(defects: int, tmp_path: Path) -> None:
+    folder = write_box_model(tmp_path / "boxes")
+    for kind, greys in (("test_good", [0] * 20), ("test_defect", [150 + i for i in range(defects)])):
+        for index, grey in enumerate(greys):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            image = np.full((HEIGHT, WIDTH), grey, dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "data" / kind / f"{index:02}.png"), image)
+    calibrate_model(model=str(folder), data=tmp_path / "data", max_false_reject="10%", threads=1)
+    manifest = load_manifest(folder)
+    assert float(probability(0.0, manifest.calibration)) < 0.05
+    assert float(probability(0.06, manifest.calibration)) >= manifest.thresholds["defect"]
+
+
+def test_defects_without_any_box_promise_no_escape_rate(tmp_path: Path) -> None:
+    folder = write_box_model(tmp_path / "boxes")
+    (tmp_path / "data" / "test_good").mkdir(parents=True)
+    (tmp_path / "data" / "test_defect").mkdir()
+    for index in range(12):
+        image = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+        for kind in ("test_good", "test_defect"):
+            cv2.imwrite(str(tmp_path / "data" / kind / f"{index:02}.png"), image + index % 2)
+    with pytest.raises(ConfigError, match="where none can be set"):
+        calibrate_model(model=str(folder), data=tmp_path / "data", max_escape="10%", threads=1)

@@ -74,6 +74,7 @@ def calibrate_model(
     control = control_escapes if max_escape is not None else control_false_rejects
     found = control(good, defect, rate)
     manifest = evaluation.manifest
+    found = replace(found, score=least_limit(manifest, found))
     choice = choose_shape(good, defect, manifest.calibration)
     if not shape:
         choice = replace(choice, shape="as it was", calibration=manifest.calibration)
@@ -113,6 +114,15 @@ def with_limit(
         typical = min(max(metrics[TYPICAL_GOOD], 1e-6), 1.0 - 1e-6)
         metrics[TYPICAL_GOOD] = round(float(probability(score_at(typical, old), new)), 6)
     return msgspec.structs.replace(manifest, calibration=new, metrics=metrics)
+
+
+def least_limit(manifest: Manifest, found: RiskThreshold) -> float:
+    """The score to set the limit at. Where most good parts show no box at all, that would be just over 0: a
+    part without boxes would lie at the threshold. Boxes under the head's lowest score are not looked at, so
+    that a limit there rejects no good part more; of defects without a box some would escape."""
+    if manifest.task != "boxes" or manifest.head is None or found.promised == "escape":
+        return found.score
+    return max(found.score, manifest.head.lowest_score)
 
 
 def shape_words(choice: Choice) -> str:
