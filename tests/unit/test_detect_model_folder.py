@@ -95,3 +95,18 @@ def test_a_model_whose_verdict_rests_on_two_scores_is_not_calibrated(tmp_path: P
     with pytest.raises(ConfigError, match="calibrate the two models and merge them again"):
         calibrate_model(model=str(folder), data=tmp_path, max_false_reject="10%")
     assert (folder / "manifest.yaml").read_bytes() == before
+
+
+def test_a_folder_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    folder = model_with_engine(tmp_path / "disk" / "disc")
+    manifest, graph = load_manifest(folder), (folder / "model.onnx").read_bytes()
+    link = tmp_path / "models" / "disc"
+    link.parent.mkdir()
+    link.symlink_to(folder)
+    (folder.parent / ".disc.new-999999999").symlink_to(folder)  # left behind by an older version
+    for index in range(3):
+        write_model(link, graph + b"\x12\x01" + bytes([97 + index]), manifest)
+    assert link.is_symlink()
+    assert load_manifest(link).onnx.sha256 == load_manifest(folder).onnx.sha256 != manifest.onnx.sha256
+    assert (folder / "photos" / "setup.txt").is_file()
+    assert [path.name for path in (*folder.parent.iterdir(), *link.parent.iterdir())] == ["disc", "disc"]

@@ -53,6 +53,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Manifest:
+    folder = folder.resolve()  # a link stays one: what it points to is exchanged
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder)
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
@@ -82,7 +83,7 @@ def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Man
             if not folder.exists():
                 old.rename(folder)
             else:
-                shutil.rmtree(old)
+                _remove(old)
     return manifest
 
 
@@ -96,7 +97,15 @@ def _clear_leftovers(folder: Path) -> None:
             if kind == "old" and not folder.exists():
                 path.rename(folder)
             else:
-                shutil.rmtree(path)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """A folder with all in it; of a link only the link."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _exchange(one: Path, other: Path) -> bool:
