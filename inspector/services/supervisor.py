@@ -19,7 +19,6 @@ from inspector.topics import FAULTS, HEALTH, MISSED_FAULTS
 from inspector.types import Fault, Health, ServiceState
 
 _STALLED_NS = 3 * NS_PER_S  # a service that was ready and is silent for so long is wedged
-_START_NS = 60 * NS_PER_S  # as long as a language model may take to load from a cold disk
 _STEADY_NS = 10 * NS_PER_S  # after so long, the next failure is a new one
 _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
@@ -44,13 +43,15 @@ class _Child:
 class Supervisor:
     """Runs one cell. Belongs to the thread that made it."""
 
-    def __init__(self, site: Site, site_file: Path, log_dir: Path | None = None) -> None:
+    def __init__(
+        self, site: Site, site_file: Path, log_dir: Path | None = None, *, clock: Clock | None = None
+    ) -> None:
         for stale in stale_domains():
             sweep(stale)
         self.domain = str(os.getpid())
         self._site_file = site_file
         self._log_dir = log_dir
-        self._clock: Clock = SystemClock()
+        self._clock = clock or SystemClock()
         self.bus = Bus(self.domain, "supervisor")
         self._health_in = self.bus.subscriber(HEALTH)
         self._health_out = self.bus.publisher(HEALTH)
@@ -171,7 +172,8 @@ class Supervisor:
             return
         status = child.process.poll()
         if status is None:
-            limit_ns = _START_NS if child.state is ServiceState.STARTING else _STALLED_NS
+            starting = child.state is ServiceState.STARTING
+            limit_ns = round(child.spec.start_s * NS_PER_S) if starting else _STALLED_NS
             if now_ns - child.heard_ns > limit_ns:
                 self._fault("STALLED", f"{child.spec.name} is silent and is restarted", child)
                 child.process.kill()

@@ -3,19 +3,27 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Final
 
 from inspector.config import Site
 from inspector.services.loop import Context, Service
 
+_BUILD_S: Final = 1800.0  # an engine file that has gone stale is built again at the start
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One process. `required`: the line is not told to run before it is ready."""
+    """One process. `required`: the line is not told to run before it is ready.
+
+    `start_s` is how long its start may be silent before it counts as wedged; 60 s are what a language
+    model may take to load from a cold disk.
+    """
 
     name: str
     module: str
     required: bool = True
     argument: str = ""
+    start_s: float = 60.0
 
     def factory(self) -> Callable[[Context], Service]:
         """Import the service's file, only now, in its own process, and return its `make`."""
@@ -29,7 +37,7 @@ def services(site: Site) -> tuple[ServiceSpec, ...]:
         ServiceSpec("recorder", "inspector.services.recorder"),
         ServiceSpec("explainer", "inspector.services.explainer", required=False),
         ServiceSpec("arbiter", "inspector.services.arbiter"),
-        ServiceSpec("detector", "inspector.services.detector"),
+        _detector(site),
         *(
             ServiceSpec(f"camera.{camera.id}", "inspector.services.camera", argument=camera.id)
             for camera in site.cameras
@@ -41,3 +49,10 @@ def services(site: Site) -> tuple[ServiceSpec, ...]:
             for each in site.site.modalities
         ),
     )
+
+
+def _detector(site: Site) -> ServiceSpec:
+    name, module = "detector", "inspector.services.detector"
+    if site.site.detector.engine == "tensorrt":
+        return ServiceSpec(name, module, start_s=_BUILD_S)
+    return ServiceSpec(name, module)
