@@ -17,6 +17,7 @@ from inspector.types import (
     Decision,
     DeliveryState,
     Frame,
+    FrameMeta,
     FrameResult,
     ReasonCode,
     ResultStatus,
@@ -24,6 +25,9 @@ from inspector.types import (
 )
 
 LABELS = "labels.csv"
+
+_Picture = tuple[str, int, int]
+"""camera_id, frame_id, received_ns: what `SessionReader.frame` finds a frame by."""
 
 
 def write_good_parts(
@@ -40,31 +44,76 @@ def write_good_parts(
     Good is a part that was passed with confidence, with all its evidence (never one that was held or
     unsure), whose verdict the PLC acknowledged where it acknowledges at all, and which the session's
     labels.csv, where there is one, says to be good. `layout` is what the model takes; None: grey for a
-    grey camera, else colour. Returns how many were written. Raises ConfigError when there are none.
+    grey camera, else colour. In a session that `was_never_judged` every complete picture counts. Returns
+    how many were written. Raises ConfigError when there are none.
     """
-    results = [result for result in good_results(session) if camera_id in (None, result.camera_id)]
-    cameras = sorted({result.camera_id for result in results})
-    if not results:
-        where = f" of camera {camera_id}" if camera_id else ""
-        raise ConfigError(f"{session.path}: no part{where} was passed with confidence and all its evidence")
-    if len(cameras) > 1:
-        raise ConfigError(f"{session.path}: has the cameras {', '.join(cameras)}; choose one with --camera")
-    if len(results) > most:
-        results = [results[index * len(results) // most] for index in range(most)]
+    pictures = _good_pictures(session, camera_id, progress)
+    if len(pictures) > most:
+        pictures = [pictures[index * len(pictures) // most] for index in range(most)]
     written = 0
-    for done, result in enumerate(results):
-        progress("Taking good parts", done, len(results))
-        frame = session.frame(result.camera_id, result.frame_id, result.received_ns)
-        if frame is not None and frame.meta.missing_packets == 0:
+    for done, picture in enumerate(pictures):
+        progress("Taking good parts", done, len(pictures))
+        frame = session.frame(*picture)
+        if frame is not None:  # retention may have taken it just now
             _write(folder / f"{written:06}.png", frame, layout)
             written += 1
-    progress("Taking good parts", len(results), len(results))
-    if not written:
+    progress("Taking good parts", len(pictures), len(pictures))
+    return written
+
+
+def was_never_judged(session: SessionReader) -> bool:
+    """Whether it is one of `inspector camera record`: pictures that no model has seen, and no verdict."""
+    return not session.meta.info.model_sha256 and next(session.payloads(VERDICTS), None) is None
+
+
+def _good_pictures(
+    session: SessionReader, camera_id: str | None, progress: Callable[[str, int, int], None]
+) -> list[_Picture]:
+    """The pictures of good parts that are complete and still there, of one camera, in their order."""
+    never_judged = was_never_judged(session)
+    good = [] if never_judged else [_picture(result) for result in good_results(session)]
+    good = [picture for picture in good if camera_id in (None, picture[0])]
+    where = f" of camera {camera_id}" if camera_id else ""
+    if not good and not never_judged:
+        raise ConfigError(f"{session.path}: no part{where} was passed with confidence and all its evidence")
+    _one_camera(session, good)
+    # Retention takes old pixels first: what is left is spread over, not what was there.
+    kept = _kept_pictures(session, camera_id, progress)
+    if never_judged:
+        _one_camera(session, kept)
+        if not kept:
+            raise ConfigError(f"{session.path}: has no complete picture{where}")
+        return kept
+    there = set(kept)
+    found = [picture for picture in good if picture in there]
+    if not found:
         raise ConfigError(
-            f"{session.path}: has no pictures of its {len(results)} good parts; record with `frames: all` "
+            f"{session.path}: has no pictures of its {len(good)} good parts; record with `frames: all` "
             "under recorder"
         )
-    return written
+    return found
+
+
+def _kept_pictures(
+    session: SessionReader, camera_id: str | None, progress: Callable[[str, int, int], None]
+) -> list[_Picture]:
+    total = session.frame_bytes >> 20
+
+    def show(read_bytes: int) -> None:
+        progress("Looking for pictures (MiB)", min(read_bytes >> 20, total), total)
+
+    metas = session.frame_metas(camera_id, show)
+    return [_picture(meta) for meta in metas if meta.missing_packets == 0]
+
+
+def _picture(of: FrameMeta | FrameResult) -> _Picture:
+    return of.camera_id, of.frame_id, of.received_ns
+
+
+def _one_camera(session: SessionReader, pictures: list[_Picture]) -> None:
+    cameras = sorted({picture[0] for picture in pictures})
+    if len(cameras) > 1:
+        raise ConfigError(f"{session.path}: has the cameras {', '.join(cameras)}; choose one with --camera")
 
 
 def good_results(session: SessionReader) -> list[FrameResult]:

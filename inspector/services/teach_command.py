@@ -13,13 +13,13 @@ from typing import Annotated, Final
 import typer
 
 from inspector.detect.commands import find_backbone, parse_size, progress_bar, summary
-from inspector.detect.model.manifest import InputLayout, load_manifest
+from inspector.detect.model.manifest import MANIFEST_NAME, InputLayout, load_manifest
 from inspector.detect.teaching.add import add_good
 from inspector.detect.teaching.held_out import Method, Progress
 from inspector.detect.teaching.teach import Taught, TeachOptions
 from inspector.detect.teaching.teach import teach as teach_model
 from inspector.errors import ConfigError, DataError
-from inspector.services.session_parts import write_good_parts
+from inspector.services.session_parts import was_never_judged, write_good_parts
 from inspector.store.reader import SessionReader
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -35,6 +35,8 @@ inspector teach --good images/good --name nut --method bank    (parts that lie a
 inspector teach --good images/monday --name flange --add    (more good parts, in seconds)
 
 inspector teach --from-session sessions/2026-11-22T15-03-35Z --name flange --add    (those it passed surely)
+
+inspector teach --from-session sessions/2026-11-22T09-10-02Z --name flange    (of camera record: all of it)
 """
 
 
@@ -42,7 +44,8 @@ def teach(
     *,
     good: Annotated[Path | None, typer.Option(help="Folder of images of good parts, 5 to 500.")] = None,
     from_session: Annotated[
-        Path | None, typer.Option(help="A recorded session; its surely good parts are taken.")
+        Path | None,
+        typer.Option(help="A recorded session: its surely good parts, or all frames of camera record."),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model: a folder under --models.")],
     add: Annotated[
@@ -88,6 +91,8 @@ def teach(
     ]
     if add and kept:
         raise ConfigError(f"{kept[0]}: stays as the model was taught; leave it out with --add")
+    if add and not (models / name / MANIFEST_NAME).is_file():
+        raise ConfigError(f"{models / name}: no model to add to; teach it first, without --add")
     options = TeachOptions(
         name=name,
         method=method or "gaussian",
@@ -98,13 +103,17 @@ def teach(
         command=shlex.join(["inspector", *sys.argv[1:]]),
     )
     with progress_bar() as progress, tempfile.TemporaryDirectory(prefix="inspector-teach-") as scratch:
-        folder = good
-        if from_session is not None:
+        if from_session is None:
+            assert good is not None
+            taught = _teach(good, defect, models, options, add=add, progress=progress)
+        else:
             layout = load_manifest(models / name).input if add else None
             folder = Path(scratch)
             _take(from_session, folder, camera=camera, layout=layout, most=most, progress=progress)
-        assert folder is not None
-        taught = _teach(folder, defect, models, options, add=add, progress=progress)
+            try:
+                taught = _teach(folder, defect, models, options, add=add, progress=progress)
+            except ConfigError as error:  # the user knows the session, not where its pictures lay
+                raise ConfigError(str(error).replace(scratch, str(from_session))) from error
     typer.echo(summary(taught))
 
 
@@ -118,9 +127,14 @@ def _take(
     progress: Progress,
 ) -> None:
     try:
-        write_good_parts(
-            SessionReader(session), folder, camera_id=camera, layout=layout, most=most, progress=progress
+        reader = SessionReader(session)
+        taken = write_good_parts(
+            reader, folder, camera_id=camera, layout=layout, most=most, progress=progress
         )
+        if was_never_judged(reader):
+            typer.echo(
+                f"{session}: was recorded without verdicts; {taken} frames of it are taken as good parts"
+            )
     except DataError as error:
         raise ConfigError(str(error)) from error
 

@@ -54,6 +54,11 @@ class SessionReader:
         return sum(s.path.stat().st_size for s in self._segments if not s.frames)
 
     @property
+    def frame_bytes(self) -> int:
+        """Bytes that a read of all frames goes through, for a progress bar."""
+        return sum(s.path.stat().st_size for s in self._segments if s.frames and s.path.exists())
+
+    @property
     def last_write_utc_ns(self) -> int:
         """When the session was last written to, by the time stamps of its files."""
         times = [s.path.stat().st_mtime_ns for s in self._segments if s.path.exists()]
@@ -106,8 +111,20 @@ class SessionReader:
         With `start_ns` and `end_ns` only those received within, start inclusive; that reads only
         a small part of the files. Old frames may be gone: retention drops pixels first.
         """
+        for meta, data in self._recorded_frames(camera_id, self._window(start_ns, end_ns)):
+            yield Frame(meta, raw_image.decode(data))
+
+    def frame_metas(
+        self, camera_id: str | None = None, progress: Progress | None = None
+    ) -> Iterator[FrameMeta]:
+        """Yield the meta data of each frame whose pixels are kept; decodes no pixels. Raises DataError."""
+        for meta, _ in self._recorded_frames(camera_id, None, progress):
+            yield meta
+
+    def _recorded_frames(
+        self, camera_id: str | None, window: Window | None, progress: Progress | None = None
+    ) -> Iterator[tuple[FrameMeta, bytes]]:
         decoder = msgspec.json.Decoder(FrameMeta)
-        window = self._window(start_ns, end_ns)
         about: dict[str, tuple[int, FrameMeta]] = {}
 
         def wants(topic: str) -> bool:
@@ -115,7 +132,7 @@ class SessionReader:
                 camera_id is None or topic in (topics.frames_topic(camera_id), meta_topic(camera_id))
             )
 
-        for segment, topic, data, sequence in self._scan(True, wants, window):
+        for segment, topic, data, sequence in self._scan(True, wants, window, progress):
             if topic.endswith(_META_SUFFIX):
                 try:
                     meta = decoder.decode(data)
@@ -126,7 +143,7 @@ class SessionReader:
             # A chunk may have ended between the two, and the other one be damaged.
             found = about.pop(topic, None)
             if found is not None and found[0] == sequence:
-                yield Frame(found[1], raw_image.decode(data))
+                yield found[1], data
 
     def frame(self, camera_id: str, frame_id: int, received_ns: int) -> Frame | None:
         """Find one frame by what its `FrameResult` says of it; None if its pixels are not kept."""

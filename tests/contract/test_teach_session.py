@@ -67,10 +67,14 @@ def record(
     acknowledged: tuple[int, ...] = (),
     pixel_format: str = "Mono8",
     missing_packets: int = 0,
+    segment_bytes: int = 1 << 28,
+    flush_every: int = 1000,
 ) -> Path:
     """A session of a part for each of `verdicts` (what differs from PASSED), with its picture."""
     info = SessionInfo(run_id="r", config_sha256="c", model_sha256="d", versions={}, arbiter_setup={})
-    with SessionWriter(folder, info, clock=SystemClock(), frame_reserve_bytes=0) as writer:
+    with SessionWriter(
+        folder, info, clock=SystemClock(), frame_reserve_bytes=0, segment_bytes=segment_bytes
+    ) as writer:
         for number, changes in enumerate(verdicts):
             at_ns = 1_000_000 * (number + 1)
             result = FrameResult(
@@ -96,13 +100,32 @@ def record(
                 )
                 assert writer.write(DELIVERIES.name, done, at_ns)
             if frames:
-                meta = FrameMeta(
-                    camera_id=camera(number), frame_id=number, exposure_start_ns=at_ns, exposure_us=100.0,
-                    received_ns=at_ns, width_px=128, height_px=96, pixel_format=pixel_format,
-                    missing_packets=missing_packets,
-                )  # fmt: skip
+                meta = about(number, camera(number), pixel_format, missing_packets)
                 assert writer.write_frame(Frame(meta, picture(number)))
+                if number % flush_every == flush_every - 1:
+                    writer.flush()
         writer.flush()
+    return writer.path
+
+
+def about(
+    number: int, camera_id: str = "cam1", pixel_format: str = "Mono8", missing_packets: int = 0
+) -> FrameMeta:
+    at_ns = 1_000_000 * (number + 1)
+    return FrameMeta(
+        camera_id=camera_id, frame_id=number, exposure_start_ns=at_ns, exposure_us=100.0,
+        received_ns=at_ns, width_px=128, height_px=96, pixel_format=pixel_format,
+        missing_packets=missing_packets,
+    )  # fmt: skip
+
+
+def record_camera(folder: Path, count: int, *, incomplete: tuple[int, ...] = (), model: str = "") -> Path:
+    """A session as `inspector camera record` leaves it: frames alone, and of no model."""
+    info = SessionInfo(run_id="r", config_sha256="c", model_sha256=model, versions={}, arbiter_setup={})
+    with SessionWriter(folder, info, clock=SystemClock(), frame_reserve_bytes=0) as writer:
+        for number in range(count):
+            meta = about(number, missing_packets=int(number in incomplete))
+            assert writer.write_frame(Frame(meta, picture(number)))
     return writer.path
 
 
@@ -133,6 +156,29 @@ def test_so_many_at_most_evenly_over_the_session(tmp_path: Path) -> None:
     assert taken(session, tmp_path / "out", most=5) == [0, 4, 8, 12, 16]
 
 
+def test_pictures_that_are_gone_are_no_part_of_the_choice(tmp_path: Path) -> None:
+    session = record(tmp_path / "s", [{}] * 20, segment_bytes=30_000, flush_every=1)
+    files = sorted(session.glob("frames-*.mcap"))
+    for path in files[: len(files) // 2]:  # as retention does it
+        path.unlink()
+    left = sorted(frame.meta.frame_id for frame in SessionReader(session).frames())
+    assert 5 <= len(left) < 15
+    chosen = taken(session, tmp_path / "out", most=5)
+    assert chosen == [left[index * len(left) // 5] for index in range(5)]
+
+
+def test_all_complete_frames_of_camera_record_are_taken(tmp_path: Path) -> None:
+    session = record_camera(tmp_path / "s", 8, incomplete=(2, 5))
+    assert taken(session, tmp_path / "out") == [0, 1, 3, 4, 6, 7]
+    assert taken(session, tmp_path / "few", most=3) == [0, 3, 6]
+
+
+def test_a_cell_that_judged_nothing_vouches_for_nothing(tmp_path: Path) -> None:
+    session = record_camera(tmp_path / "s", 8, model="d")
+    with pytest.raises(ConfigError, match="no part was passed with confidence"):
+        write_good_parts(SessionReader(session), tmp_path)
+
+
 def test_several_cameras_take_a_choice(tmp_path: Path) -> None:
     session = record(tmp_path / "s", [{}] * 4, camera=lambda number: f"cam{number % 2}")
     with pytest.raises(ConfigError, match=r"cam0, cam1; choose one with --camera"):
@@ -155,7 +201,11 @@ def test_a_colour_camera_gives_colour_pictures(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"verdicts": NOT_SURE}, "no part was passed with confidence"),
-        ({"verdicts": [{}] * 3, "frames": False}, "record with `frames: all`"),
+        (
+            {"verdicts": [{}] * 3, "frames": False},
+            "no pictures of its 3 good parts; record with `frames: all`",
+        ),
+        ({"verdicts": [{}] * 120, "frames": False}, "no pictures of its 120 good parts"),
         ({"verdicts": [{}] * 3, "missing_packets": 2}, "record with `frames: all`"),
     ],
 )
@@ -182,6 +232,29 @@ def test_from_a_session_to_a_model_and_another_added(tmp_path: Path) -> None:
     assert code == 0, said
     assert "8 images were there already" in said  # the first eight pictures of both are the same
     assert load_manifest(tmp_path / "models" / "disc").how_made.good_images == 12
+
+
+def test_teaching_from_what_camera_record_left_says_what_it_takes(tmp_path: Path) -> None:
+    session = record_camera(tmp_path / "s", 8, incomplete=(3,))
+    models = ("--models", tmp_path / "models", "--name", "disc", "--size", "128x96")
+    code, said, _ = run("--from-session", session, *models)
+    assert code == 0, said
+    assert f"{session}: was recorded without verdicts; 7 frames of it are taken as good parts" in said
+
+
+def test_an_error_names_the_session(tmp_path: Path) -> None:
+    session = record(tmp_path / "s", [{}] * 3)
+    _, _, raised = run("--from-session", session, "--models", tmp_path / "models", "--name", "disc")
+    assert isinstance(raised, ConfigError)
+    assert str(raised).startswith(f"{session}: 3 images")
+
+
+@pytest.mark.parametrize("source", ["--good", "--from-session"])
+def test_adding_takes_a_model_to_add_to(source: str, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    _, _, raised = run(source, tmp_path, "--add", "--models", models, "--name", "disc")
+    assert isinstance(raised, ConfigError)
+    assert str(raised) == f"{models / 'disc'}: no model to add to; teach it first, without --add"
 
 
 @pytest.mark.parametrize(
