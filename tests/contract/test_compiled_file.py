@@ -1,6 +1,10 @@
 """A compiled model on disk is used when it is whole and for this machine, and made again otherwise."""
 
+import errno
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +122,29 @@ def test_old_files_go(tmp_path: Path, cache: Path) -> None:
         path, sha256 = write_model(tmp_path, float(factor))
         assert factor_of(path, sha256, cache) == factor
     assert len(list(cache.iterdir())) == 6
+
+
+def test_what_a_killed_start_and_an_older_version_left_goes(tmp_path: Path, cache: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    dead, alive = cache / f"a.openvino.{gone.pid}", cache / f"b.openvino.{os.getpid()}"
+    for left in (dead, alive, cache / "123.blob"):
+        left.write_bytes(b"x")
+    path, sha256 = write_model(tmp_path, 2.0)
+    assert factor_of(path, sha256, cache) == 2.0
+    whole = [file for file in cache.iterdir() if file.suffix == ".openvino"]
+    assert sorted(cache.iterdir()) == sorted([alive, *whole])
+    assert len(whole) == 1
+
+
+def test_a_full_disk_keeps_no_half_file(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        del self, target
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    path, sha256 = write_model(tmp_path, 2.0)
+    with capture_logs() as logs:
+        assert factor_of(path, sha256, cache) == 2.0
+    assert "No space left" in logs[0]["cause"]
+    assert list(cache.iterdir()) == []

@@ -100,15 +100,19 @@ def _write(path: Path, header: _Header, data: bytes) -> None:
     """Under a temporary name first: a file is whole or not there. Raises OSError."""
     head = _MAGIC + hashlib.sha256(data).digest() + msgspec.json.encode(header)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    with partial.open("wb") as stream:
-        stream.write(head.ljust(_HEADER, b"\0"))
-        stream.write(data)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(head.ljust(_HEADER, b"\0"))
+            stream.write(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # a full disk
 
 
 def _remove_old(folder: Path) -> None:
     files = sorted(folder.glob("*.openvino"), key=lambda path: path.stat().st_mtime)
-    for path in files[:-_KEPT]:
+    partial = [path for path in folder.glob("*.openvino.*") if not Path("/proc", path.suffix[1:]).exists()]
+    for path in (*files[:-_KEPT], *partial, *folder.glob("*.blob")):  # .blob: of OpenVINO's own cache
         path.unlink(missing_ok=True)
 
 
