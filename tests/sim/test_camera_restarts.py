@@ -20,7 +20,8 @@ FULL_RUN = "INSPECTOR_RESTARTS"
 RESTARTS = int(os.environ.get(FULL_RUN, "2"))
 OUTAGES_S = (0.5, 1.0, 2.0)  # in turn
 PARTS_PER_S = 4.0
-FIRST, SPACING = 5, 24  # parts: 6 s from one loss of power to the next
+FIRST = 5
+SPACING = 24 if FULL_RUN in os.environ else 48  # parts: 6 or 12 s from one loss of power to the next
 PARTS = FIRST + RESTARTS * SPACING
 BACK_S = 3.0
 
