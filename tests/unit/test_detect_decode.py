@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from inspector.detect.cuda.decode_plan import Answer, Region, decode_parameters, decoded_answer
 from inspector.detect.model.decode import (
     HEATMAP_LIMIT,
     MAX_DETECTIONS,
@@ -53,6 +54,19 @@ def test_cells_that_touch_at_a_corner_are_one_region_and_others_are_two() -> Non
     score_map[7, 7] = 9.0
     found = regions(score_map, 1.0, (100, 100))
     assert found == [((70, 70, 80, 80), 9.0), ((10, 10, 30, 30), 5.0)]
+
+
+def test_a_part_that_passes_has_no_boxes_whatever_a_map_of_another_scale_says() -> None:
+    score_map = np.full((48, 64), 0.2, dtype=np.float32)
+    score_map[10, 20] = 3.0
+    one = manifest()
+    assert decode_anomaly_map(0.9, score_map, one).detections == ()
+    assert len(decode_anomaly_map(1.1, score_map, one).detections) == 1
+    for score, boxes in ((0.9, 0), (1.1, 1)):
+        answer = Answer(score=score, count=1)
+        answer.region[0] = Region(20, 10, 21, 11, 3.0)
+        decoded = decoded_answer(answer, decode_parameters(48, 64, one), one)
+        assert len(decoded.detections) == boxes
 
 
 def test_a_good_part_has_no_boxes() -> None:

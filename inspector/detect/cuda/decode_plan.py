@@ -50,7 +50,7 @@ def decoded_answer(answer: Answer, parameters: DecodeParameters, manifest: Manif
     rows, columns = parameters.rows, parameters.columns
     width, height = manifest.input.width_px, manifest.input.height_px
     detections = []
-    for region in answer.region[: answer.count]:
+    for region in answer.region[: answer.count] if answer.score >= parameters.limit else ():
         box = (
             region.x0 * width // columns,
             region.y0 * height // rows,

@@ -127,12 +127,14 @@ def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) ->
     """Decode "anomaly_map": `score` of the image and `score_map` (rows, columns) over all of it.
 
     Boxes are the connected regions of the map where p_defect passes the box threshold, grown to
-    the cells' borders in source pixels; a box's score is p_defect at its peak.
+    the cells' borders in source pixels; a box's score is p_defect at its peak. There are none where the
+    image's own score lies under that threshold: the calibration is fitted to it, and the map of a model with
+    two scales is another quantity (docs/decisions/042).
     """
     source = (manifest.input.width_px, manifest.input.height_px)
     limit = score_at(manifest.thresholds["box"], manifest.calibration)
     detections = []
-    for box, peak in regions(score_map, limit, source):
+    for box, peak in regions(score_map, limit, source) if score >= limit else ():
         p_box = float(probability(peak, manifest.calibration))
         detections.append(Detection(label=manifest.labels[0], score=p_box, box_px=box))
     return Decoded(
