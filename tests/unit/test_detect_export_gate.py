@@ -150,6 +150,9 @@ def test_the_gate_itself(tmp_path: Path) -> None:
     manifest = write_tiny_model(tmp_path / "m")
     parity = require_parity(said(0.2, 0.9), said(0.2001, 0.9), manifest, "a and b")
     assert parity.images == 2
+    assert require_parity(said(0.2, 0.4999), said(0.2, 0.5001), manifest, "a and b").images == 2
+    with pytest.raises(ModelError, match="a and b judge 1 of 2 images otherwise"):
+        require_parity(said(0.4999, 0.49), said(0.5001, 0.51), manifest, "a and b")
     with pytest.raises(ModelError, match="a and b judge 1 of 2 images otherwise"):
         require_parity(said(0.2, 0.49), said(0.2, 0.51), manifest, "a and b")
     with pytest.raises(ModelError, match="differ by 22"):

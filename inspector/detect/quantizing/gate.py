@@ -14,6 +14,7 @@ from inspector.errors import ModelError
 
 MOST_SCORE_DIFFERENCE: Final = 0.02  # relative; float32 in another order of operations stays far below
 MOST_P_DIFFERENCE: Final = 0.1  # a box just under the lowest score that is looked at may come or go
+_TIE: Final = 1e-3  # of p_defect: a verdict that flips by less lay at the threshold, and rounding decided it
 _FRAMES: Final = 4
 
 
@@ -23,16 +24,23 @@ def require_parity(
     """Compare what the source and the export say of the same images; `what` names both in the error.
 
     Raises ModelError when a verdict flips, when the scores differ by more than rounding explains, or when a
-    score is no number.
+    score is no number. A flip at the threshold itself, within _TIE, is rounding too.
     """
     first, second = (
         [Judged(Path(f"image {index + 1}"), decoded) for index, decoded in enumerate(said)]
         for said in (reference, export)
     )
     parity = compare(first, second, manifest, manifest)
-    if not parity.passed:
+    limit = manifest.thresholds["defect"]
+    flips = [
+        (one, other)
+        for one, other in zip(reference, export, strict=True)
+        if (one.p_defect >= limit) != (other.p_defect >= limit)
+        and not abs(one.p_defect - other.p_defect) < _TIE
+    ]
+    if flips:
         raise ModelError(
-            f"{what} judge {len(parity.flips)} of {parity.images} images otherwise "
+            f"{what} judge {len(flips)} of {parity.images} images otherwise "
             f"(p_defect differs by {parity.p_defect_difference:.3f}); nothing was written"
         )
     off = parity.p_defect_difference, MOST_P_DIFFERENCE
