@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from inspector.detect.teaching.held_out import Progress
-from inspector.detect.teaching.teach import Taught, TeachOptions
+from inspector.detect.teaching.teach import FEWEST_TO_DISCRIMINATE, Taught, TeachOptions
 from inspector.detect.teaching.teach import teach as teach_model
 from inspector.errors import ConfigError
 
@@ -80,6 +80,10 @@ def summary(taught: Taught) -> str:
     if taught.threshold_reset:
         lines.append(
             "the threshold is the taught one again; set the risk anew with 'inspector calibrate model'"
+        )
+    if taught.could_discriminate:
+        lines.append(
+            f"from {FEWEST_TO_DISCRIMINATE} good parts on, teaching from all at once learns a discriminator"
         )
     if not taught.can_add:
         lines.append(

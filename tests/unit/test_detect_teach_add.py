@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from inspector.detect.commands import find_backbone
+from inspector.detect.commands import find_backbone, summary
 from inspector.detect.drift import TYPICAL_GOOD
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import read_image
@@ -166,6 +166,16 @@ def test_a_risk_that_was_set_is_said_to_be_gone(first: Path, models: Path) -> No
     assert not add_good(models / "disc", again, None, BACKBONE).threshold_reset
 
 
+def test_from_a_hundred_parts_on_it_is_said_that_all_at_once_is_another_model(
+    first: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "teaching from all at once learns a discriminator"
+    monkeypatch.setattr(teach_module, "FEWEST_TO_DISCRIMINATE", 14)
+    few = folder_of(first / "one", range(70, 71))
+    assert said not in summary(add_good(models / "disc", few, None, BACKBONE))
+    assert said in summary(add_good(models / "disc", first / "more", None, BACKBONE))
+
+
 def test_a_model_with_a_discriminator_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teach_module, "FEWEST_TO_DISCRIMINATE", 12)
     monkeypatch.setattr(teach_module, "_SYNTHETIC", 24)
@@ -176,6 +186,7 @@ def test_a_model_with_a_discriminator_keeps_it(tmp_path: Path, monkeypatch: pyte
     added = add_good(disc, more, None, BACKBONE)
     again = add_good(disc, folder_of(tmp_path / "later", range(16, 18)), None, BACKBONE)
     assert (len(added.good_scores), len(again.good_scores)) == (16, 18)
+    assert not again.could_discriminate
     unseen = folder_of(folder_of(tmp_path / "unseen", range(100, 104)), range(200, 204), spot=True)
     p = probability(scores(disc, unseen), load_manifest(disc).calibration)
     assert (p >= 0.5).tolist() == [False] * 4 + [True] * 4

@@ -31,9 +31,10 @@ def add_good(
     """Add good parts, and defects where given, to the model in `folder`, and write it atomically.
 
     The scorer, its limit and the drift reference come out as if all images had been taught at once, but for
-    two things that stay as first taught: the projection of the features, and a discriminator. Images that
-    the model knows count once. Raises ConfigError when there is nothing new or too much, ModelError for a
-    model that nothing can be added to.
+    two things that stay as first taught: the projection of the features, and a discriminator, or that there
+    is none although there are FEWEST_TO_DISCRIMINATE parts now. Images that the model knows count once.
+    Raises ConfigError when there is nothing new or too much, ModelError for a model that nothing can be
+    added to.
     """
     manifest = load_manifest(folder)
     memory = load_memory(folder, manifest.onnx.sha256)

@@ -89,6 +89,7 @@ class Taught:
 
     `left_out` images were there already. `can_add` is false where what it takes is too large to keep.
     `threshold_reset`: somebody had set the model's risk, and teaching has set the limit again.
+    `could_discriminate`: taught at once, as many parts would have a discriminator.
     """
 
     folder: Path
@@ -98,6 +99,7 @@ class Taught:
     left_out: int = 0
     can_add: bool = True
     threshold_reset: bool = False
+    could_discriminate: bool = False
 
 
 def teach(
@@ -253,7 +255,11 @@ def write(
     also = {MEMORY_NAME: lambda file: memory.save(file, model)} if can_add else {}
     manifest = write_model(folder, model, manifest, also=also)
     progress("Writing the model", 1, 1)
-    return Taught(folder, manifest, fitted.good_scores, fitted.defect_scores, left_out, can_add)
+    return Taught(
+        folder, manifest, fitted.good_scores, fitted.defect_scores, left_out, can_add,
+        could_discriminate=memory.about.method == "gaussian" and memory.judges is None
+        and len(memory.good) >= FEWEST_TO_DISCRIMINATE,
+    )  # fmt: skip
 
 
 def build_model(
