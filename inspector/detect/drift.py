@@ -2,9 +2,10 @@
 
 The score is the distance of a part's features from those taught, so its distribution over recent parts
 tells of drift: dirt on the lens, a lamp that ages, another supplier's surface. Measured is how much of the
-margin between a typical good part and the threshold is used up, on the scale of log-odds, in which the
-calibration is linear. The median over recent parts, defective ones too, is not moved by a few defects,
-and is not blind when drift is so strong that every part is called defective.
+margin between a typical good part and the threshold is used up, in log-odds: linear in ln(score) where the
+calibration is a line, rising with it in any case (beta, knots). The median over recent parts, defective
+ones too, is not moved by a few defects, and is not blind when drift is so strong that every part is
+called defective.
 """
 
 import math

@@ -29,7 +29,7 @@ class Judged:
 class Parity:
     """`flips` are the images whose verdicts (p_defect at the threshold) differ, worst first.
 
-    `score_difference` is of anomaly_score, relative to the first model's score at its threshold;
+    `score_difference` is of anomaly_score, relative to the first model's highest score on these images;
     `heatmap_difference` is of heat maps as probabilities. `box_flips` counts images where the number of
     boxes differs.
     """

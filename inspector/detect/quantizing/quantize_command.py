@@ -4,16 +4,13 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from inspector.config_load import find_model
+from inspector.detect.commands import progress_bar
 from inspector.detect.images import list_images
 from inspector.detect.quantizing.parity import Parity, compare, judge
 from inspector.detect.quantizing.quantize import QuantizeOptions
@@ -64,7 +61,7 @@ def quantize(
         threads=threads,
         command=shlex.join(["inspector", *sys.argv[1:]]),
     )
-    with _bars() as progress:
+    with progress_bar() as progress:
         result = quantize_model(folder, data, models, options=options, progress=progress)
     typer.echo(f"{result.folder}: {result.bytes_before / 1e6:.1f} MB to {result.bytes_after / 1e6:.1f} MB")
     typer.echo(f"image AUROC {result.auroc_before:.4f} to {result.auroc_after:.4f} on held-out images")
@@ -83,7 +80,7 @@ def parity(
     """Compare what two models say of the same images; a verdict that flips fails."""
     folders = [find_model(name, [models, Path()]) for name in (first, second)]
     paths = list_images(data)
-    with _bars() as progress:
+    with progress_bar() as progress:
         a, of_a = judge(folders[0], paths, threads=threads, progress=progress, what="First model")
         b, of_b = judge(folders[1], paths, threads=threads, progress=progress, what="Second model")
     result = compare(of_a, of_b, a, b)
@@ -100,17 +97,3 @@ def parity_text(parity: Parity) -> str:
         f"{parity.heatmap_difference:.3f}; other number of boxes: {parity.box_flips}"
     )
     return "\n".join([line, *(f"differs: {path}" for path in parity.flips[:_SHOWN])])
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
-        yield show
