@@ -1,14 +1,19 @@
 """`inspector demo --teach DIR`: a model from a folder of good images, kept for the next time."""
 
 import hashlib
+import os
+import shutil
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from inspector.detect import model, risk, teaching
 from inspector.detect.commands import find_backbone, teach
 from inspector.detect.images import list_images
 from inspector.errors import ConfigError
 from inspector.explain.weights import cache_folder
+
+_KEPT: Final = 3  # models; every other set of images, and every version, makes one
 
 
 def taught(good: Path) -> Path:
@@ -29,7 +34,17 @@ def taught(good: Path) -> Path:
     if not (folder / "manifest.yaml").is_file():
         models.mkdir(parents=True, exist_ok=True)
         teach(good=good, name=folder.name, models=models)
+    _forget_old(models, folder)
     return folder
+
+
+def _forget_old(models: Path, used: Path) -> None:
+    """Remove all but `used` and those that were used last; other demos may run with them."""
+    os.utime(used)
+    others = [path for path in models.glob("demo-*") if path != used and path.is_dir()]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in others[_KEPT - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @cache

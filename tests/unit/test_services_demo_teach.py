@@ -1,5 +1,7 @@
 """A model that the demo has taught is used again as long as it would come out the same."""
 
+import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -35,6 +37,18 @@ def test_what_teaches_otherwise_teaches_anew(good: Path, monkeypatch: pytest.Mon
     again = demo_teach.taught(good)
     assert again != first
     assert (again / "manifest.yaml").is_file()
+
+
+def test_the_newest_three_models_are_kept(good: Path) -> None:
+    first = demo_teach.taught(good)
+    for age in range(1, 5):
+        older = first.with_name(f"demo-{age}")
+        shutil.copytree(first, older)
+        os.utime(older, (1e9 - age, 1e9 - age))
+    (first.parent / "flange").mkdir()  # not of the demo
+    os.utime(first, (1, 1))  # the one in use stays, whatever its age
+    assert demo_teach.taught(good) == first
+    assert {path.name for path in first.parent.iterdir()} == {first.name, "demo-1", "demo-2", "flange"}
 
 
 def test_no_folder_is_one_line(tmp_path: Path) -> None:
