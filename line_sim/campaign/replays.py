@@ -10,13 +10,15 @@ from inspector.errors import ConfigError
 from line_sim.campaign.cell import program
 
 _META = "session.json"  # what makes a folder a session
+_PATIENCE_S = 900.0  # a cell's session is replayed in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """A session's verdicts, by what became of them in a replay. `kept` is the session, if it differs.
 
-    `not_compared` came after inputs that were not recorded, up to the next start of the arbiter.
+    `not_compared` came after inputs that were not recorded, up to the next start of the arbiter. `failed`
+    says why there was no replay: a recorder that was killed or had no disk may leave nothing to compare.
     """
 
     session: str
@@ -24,12 +26,16 @@ class Replayed:
     different: int
     not_compared: int
     kept: str = ""
+    failed: str = ""
 
 
 def replay(session: Path) -> Replayed:
     """Replay one session as a user would. Raises ConfigError when it cannot be replayed."""
     command = [program("inspector", "run `make setup`"), "replay", str(session), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"{session} cannot be replayed: not done after {_PATIENCE_S:.0f} s") from error
     try:
         found = json.loads(done.stdout)
         return Replayed(
@@ -59,11 +65,13 @@ def from_line(line: str) -> Replayed:
 
 def summary(replays: Sequence[Replayed]) -> str:
     """What the replays said, for people; "" when there were none."""
+    failed = "".join(f" Could not be replayed: {each.failed}." for each in replays if each.failed)
+    replays = [each for each in replays if not each.failed]
     if not replays:
-        return ""
+        return failed.strip()
     equal, different, blind = (
         sum(getattr(each, name) for each in replays) for name in ("equal", "different", "not_compared")
     )
     text = f"Replayed from {len(replays)} recorded session{'s' * (len(replays) > 1)}: {equal} verdicts are "
     text += f"the same bit for bit, {different} are not, {blind} came after inputs that were not recorded."
-    return text + "".join(f" See {each.kept}." for each in replays if each.kept)
+    return text + "".join(f" See {each.kept}." for each in replays if each.kept) + failed

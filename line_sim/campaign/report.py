@@ -85,7 +85,8 @@ def markdown(records: Sequence[Record], seed: int, replays: Sequence[Replayed] =
 
 def _compared(replays: Sequence[Replayed]) -> dict[str, int]:
     names = ("equal", "different", "not_compared")
-    return {name: sum(getattr(each, name) for each in replays) for name in names}
+    compared = {name: sum(getattr(each, name) for each in replays) for name in names}
+    return compared | {"not_replayed": sum(bool(each.failed) for each in replays)}
 
 
 def _table(title: str, counts: dict[str, int]) -> list[str]:

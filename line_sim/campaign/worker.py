@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 from typing import Final, Protocol
 
-from inspector.errors import InspectorError
+from inspector.errors import ConfigError, InspectorError
 from line_sim.campaign.judge import Record
 from line_sim.campaign.plan import plan_run
 from line_sim.campaign.replays import Replayed, replay, sessions_in
@@ -90,12 +90,18 @@ class _Job:
         return record
 
     def end_cell(self) -> None:
-        """End the cell; what it recorded must give the same verdicts again. One that does not is kept."""
+        """End the cell; what it recorded must give the same verdicts again. One that does not is kept.
+
+        One that cannot be replayed is told, and ends nothing: a fault may have taken its journal.
+        """
         if self._rig is None:
             return
         self._rig.stop()
         for session in () if self._stop.is_set() else sessions_in(self._rig.sessions):
-            done = replay(session)
+            try:
+                done = replay(session)
+            except ConfigError as error:
+                done = Replayed(session=session.name, equal=0, different=0, not_compared=0, failed=str(error))
             if done.different:
                 kept = shutil.copytree(session, self._settings.out / session.name, dirs_exist_ok=True)
                 done = replace(done, kept=str(kept))

@@ -1,5 +1,7 @@
 """A campaign's pure parts: what is drawn, what is judged, how a failure shrinks, what is reported."""
 
+import multiprocessing
+import queue
 from collections import Counter
 from pathlib import Path
 
@@ -8,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.errors import ConfigError
-from line_sim.campaign import replays
+from line_sim.campaign import replays, worker
 from line_sim.campaign.judge import Event, Finding, Record, judge_run
 from line_sim.campaign.plan import KINDS, PARTS, faults_of, plan_run, with_faults
 from line_sim.campaign.replays import Replayed
 from line_sim.campaign.report import from_line, markdown, to_line, totals
 from line_sim.campaign.scenario_file import scenario_text
 from line_sim.campaign.shrink import minimal, shrink
+from line_sim.campaign.worker import Settings
 from line_sim.plc_outputs import Fields
 from line_sim.scenario import Disturbance, Scenario, load_scenario, parse_scenario, scenario_names
 from line_sim.score import LineCounts, PartOutcome, VerdictSeen, score_line
@@ -218,10 +221,41 @@ def test_a_verdict_that_a_replay_gives_otherwise_is_in_the_report_with_its_sessi
     same = Replayed(session="a", equal=20, different=0, not_compared=3)
     other = Replayed(session="b", equal=19, different=1, not_compared=0, kept="out/b")
     assert replays.from_line(replays.to_line(other)) == other
-    assert totals([], 1, [same, other])["replay"] == {"equal": 39, "different": 1, "not_compared": 3}
+    compared = {"equal": 39, "different": 1, "not_compared": 3, "not_replayed": 0}
+    assert totals([], 1, [same, other])["replay"] == compared
     text = markdown([], 1, [same, other])
     assert "2 recorded sessions: 39 verdicts are the same bit for bit, 1 are not, 3 came after" in text
     assert "See out/b." in text
+
+
+def test_a_session_without_a_journal_is_a_line_of_the_report_and_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = tmp_path / "site" / "2026-01"
+    session.mkdir(parents=True)
+    (session / "session.json").write_text("{}")
+    (session / "session.mcap").write_bytes(b"")
+
+    class Ended:
+        """A rig whose cell has ended."""
+
+        sessions = tmp_path / "site"
+
+        def stop(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    told: queue.Queue[Record | Replayed | str] = queue.Queue()
+    settings = Settings(site=tmp_path, seed=1, out=tmp_path, kinds=frozenset())
+    job = worker._Job(0, settings, told, multiprocessing.Event())
+    monkeypatch.setattr(job, "_rig", Ended())
+    job.end_cell()
+    done = told.get_nowait()
+    assert isinstance(done, Replayed)
+    assert done.failed
+    text = markdown([], 1, [done, Replayed(session="b", equal=20, different=0, not_compared=0)])
+    assert "Replayed from 1 recorded session: 20 verdicts are the same" in text
+    assert f"Could not be replayed: {session} cannot be replayed" in text
 
 
 def test_only_sessions_are_replayed_and_what_is_none_says_so(tmp_path: Path) -> None:
