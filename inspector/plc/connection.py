@@ -150,14 +150,14 @@ class Connection:
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Tell the broker that these messages are safe here. Until then it keeps them for us."""
-        # What came over an earlier connection is sent again by the broker.
-        mids = [mid for generation, mid in tokens if generation == self._generation]
-        if not mids:
+        if not (tokens := list(tokens)):
             return
         with self._lock:
+            # What came over an earlier connection is sent again by the broker.
+            mids = [mid for generation, mid in tokens if generation == self._generation]
             client = self._client
             stream = None if client is None else socket_of(client)
-            if client is None or stream is None:
+            if stream is None or not mids:
                 return
             stream.acknowledge(mids)
             nudge = stream.ended or stream.unsent

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inspector.clock import Clock
 from inspector.config import BrokerConfig, SparkplugDevice
+from inspector.errors import InvariantError
 from inspector.flat import RefusedError
 from inspector.plc.client import read_access
 from inspector.plc.connection import Connection
@@ -45,7 +46,7 @@ class SparkplugBridge:
         self._faults = FaultLog(SERVICE)
         self._births_file = folder / "sparkplug_bd_seq"
         self._node = SparkplugNode(place, _read_number(self._births_file))
-        self._commands: deque[tuple[bytes, bool, Token | None]] = deque(maxlen=_COMMANDS)
+        self._commands: deque[tuple[bytes, bool, Token | None]] = deque()
         self._actions: Counter[str] = Counter()
         self._generation = 0  # of the connection on which we are born
         own = broker.model_copy(update={"client_id": f"{broker.client_id}-{SERVICE}"})
@@ -66,7 +67,12 @@ class SparkplugBridge:
         self._connection.start()
 
     def poll(self) -> list[Fault]:
-        """Do what is due; return faults to be told. Call it when woken."""
+        """Do what is due; return faults to be told. Call it when woken.
+
+        Raises InvariantError when the network thread has died.
+        """
+        if not self._connection.alive:
+            raise InvariantError("the MQTT network thread of Sparkplug has died")
         for event in self._connection.drain():
             match event:
                 case Connected():
@@ -131,7 +137,10 @@ class SparkplugBridge:
     def _obey(self) -> None:
         asked = False
         while self._commands:
-            payload, retained, token = self._commands.popleft()
+            try:
+                payload, retained, token = self._commands.popleft()
+            except IndexError:
+                break  # the network thread has just dropped it
             if token is not None:
                 self._connection.acknowledge([token])
             try:
@@ -153,7 +162,18 @@ class SparkplugBridge:
     def _take(
         self, _topic: str, payload: bytes, retained: bool, _received_ns: int, token: Token | None
     ) -> None:
+        if len(self._commands) >= _COMMANDS:
+            self._let_go()
         self._commands.append((payload[: MAX_COMMAND_BYTES + 1], retained, token))
+
+    def _let_go(self) -> None:
+        """Drop the oldest command. Unacknowledged it would take up the broker's window for ever."""
+        try:
+            _, _, token = self._commands.popleft()
+        except IndexError:
+            return  # the caller was quicker
+        if token is not None:
+            self._connection.acknowledge([token])
 
 
 def _read_number(path: Path) -> int:
