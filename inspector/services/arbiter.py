@@ -180,7 +180,8 @@ class ArbiterService:
         if self._states.get(health.service) == health.state:
             return
         self._states[health.service] = health.state
-        self._journal.see(health)
+        if self._journal.see(health):
+            list(self._journal_taken.drain())
         self._take(health)
 
     def _take(self, item: Message | None) -> None:

@@ -38,15 +38,20 @@ class Journal:
             self.overrun += 1
         self._unsent.append(entry)
 
-    def see(self, health: Health) -> None:
-        """Learn whether the recorder is there."""
+    def see(self, health: Health) -> bool:
+        """Learn whether the recorder is there. Returns whether it has just come up.
+
+        Words that lie there then are of the one before it, and not to be given to `taken`: they would
+        count as there what is only being sent again.
+        """
         if health.service != RECORDER:
-            return
+            return False
         was_up, self._up = self._up, health.state in {ServiceState.READY, ServiceState.DEGRADED}
         if self._up and not was_up:
             self._in_flight.clear()
             again, self._kept = self._kept, deque(maxlen=_KEEP_ENTRIES)
             self._unsent = deque((*again, *self._unsent), maxlen=_KEEP_ENTRIES)
+        return self._up and not was_up
 
     def taken(self, seq: int, now_ns: int) -> None:
         """Learn that the recorder has everything up to `seq`."""

@@ -74,6 +74,13 @@ def test_a_word_of_the_recorder_that_was_lost_does_not_end_the_journal(bus: Bus)
     assert got + [each.seq for each in subscriber.drain()] == list(range(1, 151))
 
 
+def test_it_says_when_a_recorder_has_come_up_whose_forerunners_words_count_no_more(bus: Bus) -> None:
+    journal = Journal(bus.publisher(JOURNAL))
+    ready, degraded, dead = ServiceState.READY, ServiceState.DEGRADED, ServiceState.DEAD
+    came_up = [journal.see(recorder(state)) for state in (ready, degraded, dead, ready, ready)]
+    assert came_up == [True, False, False, True, False]
+
+
 def test_a_recorder_that_died_gets_the_last_seconds_again(bus: Bus) -> None:
     journal, subscriber = Journal(bus.publisher(JOURNAL)), bus.subscriber(JOURNAL)
     journal.see(recorder(ServiceState.READY))
