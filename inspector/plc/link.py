@@ -106,6 +106,7 @@ class PlcLink:
         self._told: list[Fault] = []
         self._state: tuple[str, bool] | None = None
         self._beats = 0
+        self._not_noted = 0  # of what the ledger could not hold, what is told
         self._next_beat_ns = clock.now_ns()
 
     # -- what the arbiter calls ------------------------------------------------------------------
@@ -154,6 +155,7 @@ class PlcLink:
             leaf = topic.removeprefix(f"{self._topics.base}/").replace("/", "_")
             counters[f"dropped_{leaf or 'unlisted'}"] += n
         counters["trigger_clock_ahead"] += self._decoder.intake.clock_ahead
+        counters["ledger_too_large"] = self._ledger.too_large
         counters["heartbeats"] += self._beats
         return counters
 
@@ -184,6 +186,9 @@ class PlcLink:
         self._beat(now_ns)
         if self._file.failure is not None:
             self._faults.add("OUTBOX_DISK", self._file.failure)
+        if self._ledger.too_large > self._not_noted:
+            self._not_noted = self._ledger.too_large
+            self._faults.add("LEDGER_TOO_LARGE", "a part is not noted for a restart; shorten its part_id")
         for fault in self._faults.take(now_ns):
             self._told.append(fault)
             self.send_fault(fault)

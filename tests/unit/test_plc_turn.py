@@ -11,7 +11,7 @@ from inspector.config import BrokerConfig
 from inspector.plc.inbox import Inbox
 from inspector.plc.link import TURN, PlcLink
 from inspector.sensors.intake import SensorIntake
-from inspector.types import SensorEvent
+from inspector.types import PartTrigger, SensorEvent
 
 
 def test_a_turn_is_bounded_keeps_the_order_and_asks_for_the_next_one(tmp_path: Path) -> None:
@@ -35,6 +35,20 @@ def test_a_turn_is_bounded_keeps_the_order_and_asks_for_the_next_one(tmp_path: P
             assert woken.is_set()
     link.close()
     assert came == [(sensor, seq) for sensor, _, _, seq in readings]
+
+
+def test_a_part_that_is_too_large_for_the_ledger_is_counted_and_told_once(tmp_path: Path) -> None:
+    link = PlcLink(
+        BrokerConfig(port=1), TOPICS, tmp_path, CLOCK, lambda: None, sensors=SensorIntake(SENSORS, TOPICS)
+    )
+    link.start()
+    link.note_opened(PartTrigger(part_id="P" * 2000, seq=1, trigger_ns=1, received_ns=2))
+    for _ in range(3):
+        link.poll()
+    told = [fault.code for fault in link.faults() if fault.code == "LEDGER_TOO_LARGE"]
+    count = link.counters["ledger_too_large"]
+    link.close()
+    assert (told, count) == (["LEDGER_TOO_LARGE"], 1)
 
 
 def test_what_comes_while_the_inbox_is_emptied_stays_in_order() -> None:
