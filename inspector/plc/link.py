@@ -188,7 +188,9 @@ class PlcLink:
             self._faults.add("OUTBOX_DISK", self._file.failure)
         if self._ledger.too_large > self._not_noted:
             self._not_noted = self._ledger.too_large
-            self._faults.add("LEDGER_TOO_LARGE", "a part is not noted for a restart; shorten its part_id")
+            self._faults.add(
+                "LEDGER_TOO_LARGE", "a part is too long to be noted for a restart; shorten its id"
+            )
         for fault in self._faults.take(now_ns):
             self._told.append(fault)
             self.send_fault(fault)
