@@ -94,9 +94,8 @@ def test_the_answer_is_in_the_schema(engine: Engine) -> None:
         assert answer == json.dumps(parsed, separators=(",", ":"))
 
 
+@pytest.mark.parametrize("engine", ["in_process"], indirect=True)  # what a server keeps is the server's
 def test_the_constant_prompt_is_read_once(engine: Engine) -> None:
-    if isinstance(engine, ServerEngine):
-        pytest.skip("what a server keeps is the server's")
     engine.complete(WHOLE_PROMPT, SHORT_SCHEMA, in_s(120))
     other = Turn("user", WHOLE_PROMPT[-1].content.replace("PROBE1", "B9"))
     engine.complete((*WHOLE_PROMPT[:-1], other), SHORT_SCHEMA, in_s(120))

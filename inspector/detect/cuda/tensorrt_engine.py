@@ -1,7 +1,7 @@
 """The GPU engine: TensorRT, several slots whose copies and networks overlap."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from inspector.clock import Clock
@@ -14,15 +14,14 @@ from inspector.detect.cuda.load_network import LoadedEngine, find_engine_file, l
 from inspector.detect.cuda.nvrtc import cached_kernel
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot, gpu_errors
 from inspector.detect.cuda.renew import renew_engine
-from inspector.detect.engine import Counts, Ticket
 from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.pipelined import PipelinedEngine
 from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.model.manifest import Manifest
 from inspector.detect.model.model_folder import ENGINES_FOLDER
-from inspector.types import Frame, FrameResult
 
 
-class TensorRtEngine:
+class TensorRtEngine(PipelinedEngine[Admitted]):
     """An `Engine` on GPU 0. Made, driven and closed on one thread.
 
     Raises ConfigError when there is no GPU or its software is missing, ModelError when there is no
@@ -63,7 +62,7 @@ class TensorRtEngine:
             slot.warm_up()
         self._keep_runtime_cache(kept)
         layout = manifest.input
-        self._pipeline: SlotPipeline[Admitted] = SlotPipeline(
+        self._pipeline = SlotPipeline(
             [GpuLane(slot, manifest, network.parameters) for slot in self._slots],
             lambda frame: admit(frame, layout),
             lambda admitted: look(admitted, layout),
@@ -72,30 +71,6 @@ class TensorRtEngine:
             on_ready=on_ready,
             name=f"tensorrt on {self._gpu.name}",
         )
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
-
-    @property
-    def free_slots(self) -> int:
-        return self._pipeline.free_slots
-
-    @property
-    def counts(self) -> Counts:
-        return self._pipeline.counts
-
-    def submit(self, frame: Frame) -> Ticket:
-        return self._pipeline.submit((frame,))[0]
-
-    def submit_batch(self, frames: Sequence[Frame]) -> list[Ticket]:
-        return self._pipeline.submit(frames)
-
-    def cancel(self, ticket: Ticket) -> bool:
-        return self._pipeline.cancel(ticket)
-
-    def collect(self) -> list[tuple[Ticket, FrameResult]]:
-        return self._pipeline.collect()
 
     def time_alone(self, runs: int) -> list[int]:
         """Nanoseconds of `runs` runs of one slot's graph, on its last input. Only while idle."""

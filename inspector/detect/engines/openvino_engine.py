@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from inspector.clock import Clock
-from inspector.detect.engine import Counts, Ticket
 from inspector.detect.engines.compiled_file import compiled_model
 from inspector.detect.engines.engine_errors import RunError
 from inspector.detect.engines.openvino_runtime import ov
 from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.pipelined import PipelinedEngine
 from inspector.detect.engines.prepare import NetworkInput, prepare
 from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.frame_context import frame_context
 from inspector.detect.model.decode import Decoded, decode, output_names
 from inspector.detect.model.manifest import Manifest
 from inspector.errors import ModelError
-from inspector.types import Frame, FrameResult
 
 
 class _Request:
@@ -69,7 +68,7 @@ class _Request:
             raise RunError(str(error)) from error
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(PipelinedEngine[NetworkInput]):
     """An `Engine` on the CPU. float32 throughout: thresholds are the same on every machine.
 
     Raises ModelError when OpenVINO cannot load the model.
@@ -109,7 +108,7 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise ModelError(f"{onnx_path}: OpenVINO cannot load it ({_reason(error)})") from error
         self._bare = requests[0]
-        self._pipeline: SlotPipeline[NetworkInput] = SlotPipeline(
+        self._pipeline = SlotPipeline(
             [_Request(request, manifest) for request in requests],
             lambda frame: prepare(frame, layout),
             frame_context,
@@ -118,30 +117,6 @@ class OpenVinoEngine:
             on_ready=on_ready,
             name="openvino",
         )
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
-
-    @property
-    def free_slots(self) -> int:
-        return self._pipeline.free_slots
-
-    @property
-    def counts(self) -> Counts:
-        return self._pipeline.counts
-
-    def submit(self, frame: Frame) -> Ticket:
-        return self._pipeline.submit((frame,))[0]
-
-    def submit_batch(self, frames: Sequence[Frame]) -> list[Ticket]:
-        return self._pipeline.submit(frames)
-
-    def cancel(self, ticket: Ticket) -> bool:
-        return self._pipeline.cancel(ticket)
-
-    def collect(self) -> list[tuple[Ticket, FrameResult]]:
-        return self._pipeline.collect()
 
     def time_alone(self, runs: int) -> list[int]:
         """Nanoseconds of `runs` runs of the network by itself. Only while nothing is in flight."""
