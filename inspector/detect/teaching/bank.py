@@ -29,7 +29,7 @@ class BankScorer:
         rng = np.random.default_rng(0)
         if len(patches) > _CANDIDATES:
             patches = patches[rng.choice(len(patches), _CANDIDATES, replace=False)]
-        return BankScorer(_coreset(patches, min(BANK_SIZE, len(patches))))
+        return BankScorer(coreset(patches, min(BANK_SIZE, len(patches))))
 
     def maps(self, features: F32) -> F32:
         """Scores of each cell, (N, rows, columns): distance to the nearest patch over sqrt(D)."""
@@ -57,7 +57,7 @@ class BankScorer:
         return graph.add("Sqrt", graph.add("Mul", total, graph.number(1.0 / depth)))
 
 
-def _coreset(patches: F32, count: int) -> F32:
+def coreset(patches: F32, count: int) -> F32:
     """Greedy k-centre (Sener and Savarese, 2018): each pick is farthest from those before it."""
     distance = np.full(len(patches), np.inf, dtype=np.float32)
     squares = (patches**2).sum(axis=1)

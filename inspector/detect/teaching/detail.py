@@ -3,7 +3,8 @@
 What ranks parts (two_scales.py) is averaged over 3 x 3 cells, which blurs a map. Here features of 4 and 8
 pixels stand at 4, not averaged: each cell's own mean, and one whitening that all cells share, so that it
 costs little to learn, keep and compute. Beside them a Gaussian at every cell of 16 pixels, not averaged
-either. The map is the geometric mean of both distances: a defect is an island in each.
+either, or, where parts lie anywhere, a bank of large patches (coarse_bank.py). The map is the geometric mean
+of both distances: a defect is an island in each.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from inspector.detect.teaching.coarse_bank import CoarseBank, lies_anywhere, spread
 from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import F32, SCORE_MAP, GraphBuilder
 
@@ -83,38 +85,59 @@ class Detail:
         residual = features - self.mean.astype(np.float32).transpose(1, 2, 0)
         return np.asarray(np.linalg.norm(residual @ self.whitening.T, axis=-1), dtype=np.float32)
 
-    def add_to(self, graph: GraphBuilder, features: str, coarse_map: str) -> str:
-        """Make the output score_map (2 rows, 2 columns), with `coarse_map` (1, 1, rows, columns)."""
+    def add_to(self, graph: GraphBuilder, features: str) -> str:
+        """The same as `maps`, on (1, C, rows, columns) inside the graph. Returns (1, 1, rows, columns)."""
         mean = graph.add("Cast", graph.constant(self.mean[None]), to=1)
         residual = graph.add("Sub", features, mean)
         kernel = graph.constant(np.ascontiguousarray(self.whitening[:, :, None, None]))
         white = graph.add("Conv", residual, kernel, kernel_shape=[1, 1])
-        own = graph.add("ReduceL2", white, axes=[1], keepdims=1)
-        product = graph.add("Mul", own, _doubled(graph, coarse_map))
-        _, rows, columns = self.mean.shape
-        return graph.add("Reshape", graph.add("Sqrt", product), graph.integers(rows, columns), name=SCORE_MAP)
+        return graph.add("ReduceL2", white, axes=[1], keepdims=1)
 
 
 @dataclass(frozen=True, slots=True)
 class FineMap:
-    """Both parts of the map; `coarse` scores the cells of 16 pixels."""
+    """Both parts of the map; `coarse` scores the cells of 16 pixels, and counts `weight` times as much."""
 
     detail: Detail
-    coarse: GaussianScorer
+    coarse: GaussianScorer | CoarseBank
+    weight: float = 1.0
+
+    @staticmethod
+    def fit(detail: Detail, fine: F32, coarse: F32) -> "FineMap":
+        """Fit to projected features of good images (N, rows, columns, D), (N, rows / 2, columns / 2, K)."""
+        if lies_anywhere(coarse):
+            return FineMap(detail, CoarseBank.fit(coarse), spread(fine))
+        return FineMap(detail, GaussianScorer.fit(coarse, correlated=False))
 
     def add_to(self, graph: GraphBuilder, levels: dict[str, str], coarse: str, grid: tuple[int, int]) -> None:
         """Make the output score_map (2 rows, 2 columns).
 
-        From the backbone's `levels` and projected features `coarse` (1, K, rows / 2, columns / 2). Between
-        coarse cells the residuals are scaled up, not their length, which would lose where between two of
-        them a defect lies.
+        From the backbone's `levels` and projected features `coarse` (1, K, rows / 2, columns / 2).
         """
         rows, columns = grid
+        own = self.detail.add_to(graph, add_detail_features(graph, levels))
+        other = _doubled(graph, self._distance(graph, coarse, (rows // 2, columns // 2)))
+        share = 1.0 / (1.0 + self.weight)
+        product = graph.add(
+            "Mul",
+            graph.add("Pow", own, graph.number(share)),
+            graph.add("Pow", other, graph.number(1.0 - share)),
+        )
+        size = graph.integers(PER_CELL * rows, PER_CELL * columns)
+        graph.add("Reshape", product, size, name=SCORE_MAP)
+
+    def _distance(self, graph: GraphBuilder, coarse: str, grid: tuple[int, int]) -> str:
+        """What `coarse` says, (1, 1, rows, columns).
+
+        Between the Gaussians' cells the residuals are scaled up, not their length, which would lose where
+        between two of them a defect lies.
+        """
+        if isinstance(self.coarse, CoarseBank):
+            return _doubled(graph, self.coarse.add_to(graph, coarse, grid))
         residuals = graph.add("Transpose", self.coarse.add_residuals(graph, coarse), perm=[1, 0])
         depth = self.coarse.mean.shape[1]
-        residuals = graph.add("Reshape", residuals, graph.integers(1, depth, rows // 2, columns // 2))
-        distance = graph.add("ReduceL2", _doubled(graph, residuals), axes=[1], keepdims=1)
-        self.detail.add_to(graph, add_detail_features(graph, levels), distance)
+        residuals = graph.add("Reshape", residuals, graph.integers(1, depth, *grid))
+        return graph.add("ReduceL2", _doubled(graph, residuals), axes=[1], keepdims=1)
 
 
 def _doubled(graph: GraphBuilder, value: str) -> str:

@@ -31,7 +31,6 @@ from inspector.detect.teaching.detail import PER_CELL, FineMap
 from inspector.detect.teaching.export_check import F16, check_export
 from inspector.detect.teaching.features import Projection, Trunk
 from inspector.detect.teaching.gather import Gather, first_of_each, rounded
-from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import (
     F32,
     SCORE,
@@ -245,8 +244,7 @@ def write(
     memory, fitted = learned.memory, learned.fitted
     fine_map = None
     if memory.detail is not None:
-        _, coarse = unpack(memory.good.astype(np.float32), FINE_DEPTH)
-        fine_map = FineMap(memory.detail.fit(), GaussianScorer.fit(coarse, correlated=False))
+        fine_map = FineMap.fit(memory.detail.fit(), *unpack(memory.good.astype(np.float32), FINE_DEPTH))
     model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, fine_map)
     parity = check_export(model, manifest, *check, scorer=fitted.scorer, blur=learned.blur)
     metrics = manifest.metrics | {"export_score_difference": round(parity.score_difference, 6)}
