@@ -2,11 +2,12 @@
 
     python tests/bench/bench_ready.py [--starts 21] [--model demo_part] [--tree FOLDER]
 
-Two things are started again and again, with a warm page cache and the compiled model in the cache folder:
-a Python process that loads the engine by the public API (in steps), and the detector's service as the
-supervisor starts it (heard from outside). Each must give the score that this process computed for the same
-picture. `--tree` takes turns with another checkout, so that both see the same machine. Times are medians:
-on the clock from before the process is made, and of its CPU (all threads).
+Three things are started again and again, with a warm page cache and the compiled model in the cache folder:
+a Python process that loads the engine by the public API (in steps), and the services detector and arbiter as
+the supervisor starts them (heard from outside; "starting" is when configuration and imports are over). An
+engine must give the score that this process computed for the same picture. `--tree` takes turns with another
+checkout, so that both see the same machine. Times are medians: on the clock from before the process is made,
+and of its CPU (all threads).
 """
 
 import argparse
@@ -16,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,11 @@ ROOT = Path(__file__).parents[2]
 SITE = ROOT / "deploy" / "demo" / "site.yaml"
 WIDTH, HEIGHT = 640, 480
 STEPS = ("interpreter", "imports", "config", "engine", "first result")
-STAGES = ("starting", "ready", "first result")
+KINDS = {
+    "load_detector, step": (*STEPS, "READY", "ALL"),
+    "detector service, at": ("starting", "ready", "first result"),
+    "arbiter service, at": ("starting", "ready"),
+}
 CHILD = """
 import time
 marks = [(time.monotonic_ns(), time.process_time_ns())]
@@ -129,10 +133,13 @@ def cpu_ms(pid: int) -> float:
     return sum(int(path.read_text().split()[0]) for path in paths) / NS_PER_MS
 
 
-def start_service(tree: Path, quick: dict[str, str], site_file: Path, p_defect: float) -> Sample:
+def start_service(
+    name: str, tree: Path, quick: dict[str, str], site_file: Path, p_defect: float | None
+) -> Sample:
+    """Start a service and hear of it; with `p_defect` until it has judged a frame."""
     camera_id = load_site(site_file).cameras[0].id
     domain = f"{os.getpid()}"
-    command = [sys.executable, "-m", "inspector.services", "detector", "--domain", domain]
+    command = [sys.executable, "-m", "inspector.services", name, "--domain", domain, "--site", str(site_file)]
     clock = SystemClock()
     sample: Sample = {}
     with Bus(domain, "bench") as bus:
@@ -140,7 +147,7 @@ def start_service(tree: Path, quick: dict[str, str], site_file: Path, p_defect: 
         frames = bus.frame_publisher(camera_id, WIDTH * HEIGHT)
         began_ns = clock.now_ns()
         process = subprocess.Popen(
-            [*command, "--site", str(site_file)],
+            command,
             env={**quick, **environment(tree), "INSPECTOR_SUPERVISOR": str(os.getpid())},
             cwd=tree,
             stderr=subprocess.DEVNULL,
@@ -149,9 +156,9 @@ def start_service(tree: Path, quick: dict[str, str], site_file: Path, p_defect: 
         def heard(stage: str) -> None:
             sample[stage] = ((clock.now_ns() - began_ns) / NS_PER_MS, cpu_ms(process.pid))
 
-        while "first result" not in sample:
+        while ("ready" if p_defect is None else "first result") not in sample:
             bus.wait(100 * NS_PER_MS)
-            assert process.poll() is None, "the detector ended"
+            assert process.poll() is None, f"the {name} ended"
             for beat in health.drain():
                 if beat.state is ServiceState.STARTING:
                     heard("starting")
@@ -189,19 +196,22 @@ def main() -> None:
     trees = {"this": (ROOT, QUICK_START)}
     if arguments.tree is not None:
         trees = {"other": (arguments.tree.resolve(), {}), **trees}
-    api: dict[str, list[Sample]] = defaultdict(list)
-    service: dict[str, list[Sample]] = defaultdict(list)
+    taken: dict[str, dict[str, list[Sample]]] = {kind: {name: [] for name in trees} for kind in KINDS}
     for turn in range(arguments.starts + 1):
         for name, (tree, quick) in trees.items():
-            one = start_api(tree, arguments.model, image, p_defect)
-            other = start_service(tree, quick, tree / SITE.relative_to(ROOT), p_defect)
+            site_file = tree / SITE.relative_to(ROOT)
+            samples = (
+                start_api(tree, arguments.model, image, p_defect),
+                start_service("detector", tree, quick, site_file, p_defect),
+                start_service("arbiter", tree, quick, site_file, None),
+            )
             if turn:  # the first fills the page cache
-                api[name].append(one)
-                service[name].append(other)
+                for kind, sample in zip(KINDS, samples, strict=True):
+                    taken[kind][name].append(sample)
     image.unlink()
     print(f"{arguments.starts} starts; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    table("load_detector", (*STEPS, "READY", "ALL"), api)
-    table("detector's service, at", STAGES, service)
+    for kind, steps in KINDS.items():
+        table(kind, steps, taken[kind])
 
 
 if __name__ == "__main__":
