@@ -37,7 +37,7 @@ class PatientStderr:
 
 
 def _json(line: Mapping[str, object]) -> str:
-    return json.dumps(line, default=repr)
+    return json.dumps(line, default=str)
 
 
 def _for_people(line: Mapping[str, object]) -> str:

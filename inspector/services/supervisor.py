@@ -24,8 +24,8 @@ _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
 _STOP_S = 5.0
 _ARBITER = "arbiter"
-# Threads for NumPy's matrices, which no service multiplies, and a look through all installed packages for
-# extensions of pydantic, which we have none of: a fifth of a service's start.
+# A service needs no threads of NumPy's for large matrices, nor a look through all installed packages for
+# extensions of pydantic; both cost each start. What the environment says goes before (docs/decisions/051).
 QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 

@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -190,8 +191,13 @@ def main() -> None:
     parser.add_argument("--model", default="demo_part", help="640 x 480 Mono8; the service takes the site's")
     parser.add_argument("--tree", type=Path, help="another checkout, to take turns with")
     arguments = parser.parse_args()
-    image = Path(f"/tmp/bench_ready.{os.getpid()}.npy")
-    np.save(image, picture())
+    with tempfile.NamedTemporaryFile(suffix=".npy") as image:
+        np.save(image, picture())
+        image.flush()
+        run(arguments, Path(image.name))
+
+
+def run(arguments: argparse.Namespace, image: Path) -> None:
     p_defect = expected(arguments.model)
     trees = {"this": (ROOT, QUICK_START)}
     if arguments.tree is not None:
@@ -208,7 +214,6 @@ def main() -> None:
             if turn:  # the first fills the page cache
                 for kind, sample in zip(KINDS, samples, strict=True):
                     taken[kind][name].append(sample)
-    image.unlink()
     print(f"{arguments.starts} starts; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for kind, steps in KINDS.items():
         table(kind, steps, taken[kind])
