@@ -42,8 +42,16 @@ def write(folder: Path, manifest: dict[str, Any]) -> Path:
     return folder
 
 
+def pictures(*, count: int = 5, mean: float = -2.0, deviation: float = 0.1) -> dict[str, Any]:
+    return {
+        "count": count,
+        "light": {"mean": mean, "deviation": deviation},
+        "focus": {"mean": -3.0, "deviation": 0.2},
+    }
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    manifest = load_manifest(write(tmp_path / "flange", raw()))
+    manifest = load_manifest(write(tmp_path / "flange", raw() | {"pictures": pictures()}))
     assert manifest.input.channels == 1
     assert parse_manifest(dump_manifest(manifest), "again") == manifest
 
@@ -64,6 +72,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (("calibration", "slope"), -1.0, ConfigError, "slope"),
         (("labels",), [], ConfigError, "labels"),
         (("format",), 2, ConfigError, "format"),
+        (("pictures",), pictures(count=1), ConfigError, "pictures.count"),
+        (("pictures",), pictures(deviation=-0.1), ConfigError, "pictures"),
+        (("pictures",), pictures(mean=float("nan")), ConfigError, "pictures"),
     ],
 )
 def test_each_mistake_is_named(
