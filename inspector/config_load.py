@@ -57,8 +57,7 @@ def load_yaml(path: Path, kind: type[C]) -> C:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
@@ -69,7 +68,7 @@ def load_yaml(path: Path, kind: type[C]) -> C:
     except ValidationError as error:
         first = error.errors()[0]
         keys = [str(key) for key in first["loc"]]
-        line = _line(tree, keys)
+        line = _line(yaml.compose(text, Loader=yaml.CSafeLoader), keys)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}:{line}: {'.'.join(keys) or 'the file'}: {reason}{more}") from error

@@ -1,5 +1,6 @@
 """Options and fixtures that all tests share."""
 
+import json
 import os
 import sys
 import threading
@@ -15,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # under importlib mode tests is 
 
 from brokers import Mosquitto, mosquitto_binary
 from whole_cell import Demo, leftovers
+
+from inspector import log
 
 # Hypothesis fails an example that takes 200 ms: on a busy machine that says nothing of the code.
 # The same examples each time, so that a change is judged by what it changed; `--hypothesis-profile random`
@@ -63,6 +66,17 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     for each in started:
         each.kill()
         assert leftovers(each.process.pid) == []
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, str]]]:
+    """What was logged since it was last asked: the fields of each line."""
+    log.configure("test")
+
+    def read() -> list[dict[str, str]]:
+        return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    return read
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,7 +5,6 @@ import threading
 from contextlib import ExitStack
 from typing import Any
 
-import structlog
 from genicam import genapi, gentl
 from harvesters.core import RemoteDevice
 
@@ -101,7 +100,7 @@ class Connection:
         self.stream, self._device, self.node_map = None, None, None
         release_system(self._system)
 
-    def _log(self) -> structlog.typing.FilteringBoundLogger:
+    def _log(self) -> log.Logger:
         return log.get().bind(camera_id=self._camera_id)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from inspector.clock import Clock, SystemClock
@@ -41,17 +42,20 @@ def load_detector(
             on_ready=on_ready,
             cache_dir=_writable(cache_dir or _user_cache("tensorrt")),
         )
-    from inspector.detect.engines.openvino_engine import OpenVinoEngine  # noqa: PLC0415  # see above
+    from inspector.detect.engines.openvino_model import load_model  # noqa: PLC0415  # see above
 
-    return OpenVinoEngine(
-        manifest,
-        folder / manifest.onnx.file,
-        threads=config.threads,
-        requests_in_flight=config.requests_in_flight,
-        clock=clock or SystemClock(),
-        on_ready=on_ready,
-        cache_dir=_writable(cache_dir or _user_cache("openvino")),
-    )
+    with ThreadPoolExecutor(1) as aside:
+        model = aside.submit(
+            load_model,
+            manifest,
+            folder / manifest.onnx.file,
+            threads=config.threads,
+            requests=config.requests_in_flight,
+            cache_dir=_writable(cache_dir or _user_cache("openvino")),
+        )
+        # The rest of the engine (OpenCV) is imported meanwhile.
+        from inspector.detect.engines.openvino_engine import OpenVinoEngine  # noqa: PLC0415  # see above
+    return OpenVinoEngine(manifest, model.result(), clock=clock or SystemClock(), on_ready=on_ready)
 
 
 def _user_cache(name: str) -> Path:

@@ -8,6 +8,7 @@ from inspector.config_load import model_folder
 from inspector.detect.drift import DriftMonitor
 from inspector.detect.engines.batching import Feeder
 from inspector.detect.load import load_detector
+from inspector.detect.picture_drift import PictureMonitor
 from inspector.detect.power.keeper import PowerKeeper
 from inspector.detect.power.meter import EnergyMeter, cpu_meter, gpu_meter
 from inspector.detect.power.modes import find_modes
@@ -41,8 +42,9 @@ class DetectorService:
         )
         self._feeder = Feeder(self._engine)
         self._power = self._keeper()
-        monitors = {camera.id: DriftMonitor.of(self._engine.manifest) for camera in context.site.cameras}
-        self._drift = {camera_id: monitor for camera_id, monitor in monitors.items() if monitor is not None}
+        manifest = self._engine.manifest
+        self._drift = {camera.id: DriftMonitor.of(manifest) for camera in context.site.cameras}
+        self._pictures = {camera.id: PictureMonitor.of(manifest) for camera in context.site.cameras}
 
     def step(self) -> int | None:
         self._take_in()
@@ -76,6 +78,7 @@ class DetectorService:
             self._context.metrics.observe_ns("queue", result.started_ns - result.received_ns)
             self._context.metrics.observe_ns("detect", result.finished_ns - result.started_ns)
             self._watch_drift(result)
+            self._watch_pictures(result)
             if result.status is ResultStatus.INVALID_FRAME:
                 self._context.counters["frames_invalid"] += 1
                 self._refused[result.camera_id].add("FRAME_INVALID", f"{result.camera_id}: {result.reason}")
@@ -88,6 +91,18 @@ class DetectorService:
         if drift is None:
             return
         self._context.counters[f"drift_percent_{result.camera_id}"] = round(100 * drift.margin_used)
+        if drift.began:
+            self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
+
+    def _watch_pictures(self, result: FrameResult) -> None:
+        monitor = self._pictures.get(result.camera_id)
+        if monitor is None or result.context is None:
+            return
+        drift = monitor.add(result.context)
+        if drift is None:
+            return
+        self._context.counters[f"light_percent_{result.camera_id}"] = round(100 * drift.light)
+        self._context.counters[f"focus_percent_{result.camera_id}"] = round(100 * drift.focus)
         if drift.began:
             self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
 

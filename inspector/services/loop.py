@@ -113,7 +113,7 @@ class Loop:
                 return 2
             except Exception as error:  # noqa: BLE001  the boundary of the process: reported, then restarted
                 self._context.fault(type(error).__name__, str(error) or "no reason given")
-                log.get().error("service failed", exc_info=True)
+                log.get().exception("service failed")
                 return 1
         return 0
 

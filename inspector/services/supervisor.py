@@ -24,6 +24,9 @@ _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
 _STOP_S = 5.0
 _ARBITER = "arbiter"
+# A service needs no threads of NumPy's for large matrices, nor a look through all installed packages for
+# extensions of pydantic; both cost each start. What the environment says goes before (docs/decisions/051).
+QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
 @dataclass
@@ -123,7 +126,7 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         command = [sys.executable, "-m", "inspector.services", child.spec.name]
         command += ["--domain", self.domain, "--site", str(self._site_file)]
-        environment = {**os.environ, "INSPECTOR_SUPERVISOR": str(os.getpid())}
+        environment = {**QUICK_START, **os.environ, "INSPECTOR_SUPERVISOR": str(os.getpid())}
         log_file = None
         if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 from inspector.detect.commands import find_backbone
 from inspector.detect.engines.compiled_file import compiled_model
 from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.engines.openvino_bindings import ov
 from inspector.detect.images import list_images, read_image
 from inspector.detect.model.manifest import file_sha256, load_manifest
 from inspector.detect.quantizing.quantize import QuantizeOptions, quantize
@@ -55,7 +56,9 @@ def start(path: Path, cache: Path, threads: int, shape: tuple[int, ...], told: C
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     compiled, _kept = compiled_model(path, file_sha256(path), options, cache)
     request = compiled.create_infer_request()
-    request.infer({0: np.zeros(shape, dtype=np.uint8)})
+    request.set_input_tensor(ov.Tensor(np.zeros(shape, dtype=np.uint8)))
+    request.start_async({}, None)
+    request.wait()
     told.send((runtime, anonymous_mb() - runtime))
 
 

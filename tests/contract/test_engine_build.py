@@ -1,5 +1,6 @@
 """Engines are built ahead of time, without a GPU, from every shipped model."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,6 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from structlog.testing import capture_logs
 
 from inspector.detect.cuda.arch import RTX_ARCHES, parse_arches
 from inspector.detect.cuda.build import BuildOptions, build_engine
@@ -120,12 +120,13 @@ def stale_file(rtx: TensorRt, folder: Path, precision: Precision) -> tuple[Path,
     return path, manifest, caught.value
 
 
-def test_a_stale_file_is_built_again_with_a_log_line(rtx: TensorRt, tmp_path: Path) -> None:
+def test_a_stale_file_is_built_again_with_a_log_line(
+    rtx: TensorRt, tmp_path: Path, logged: Callable[[], list[dict[str, str]]]
+) -> None:
     path, manifest, stale = stale_file(rtx, tmp_path, "fp16")
     onnx_path = MODELS / "demo_part" / manifest.onnx.file
-    with capture_logs() as logs:
-        renew_engine(path, onnx_path, manifest, "fp16", "sm_89", rtx, stale)
-    assert [entry["log_level"] for entry in logs] == ["warning", "info"]
+    renew_engine(path, onnx_path, manifest, "fp16", "sm_89", rtx, stale)
+    assert [entry["level"] for entry in logged()] == ["warning", "info"]
     header, plan = read_engine(path)
     assert (header.library_version, header.max_batch) == (rtx.version, 2)
     assert len(plan) > 1 << 20

@@ -100,6 +100,11 @@ def test_adding_gives_the_model_that_all_at_once_gives(
     whole = taught(tmp_path, "whole", range(20), method)
     np.testing.assert_allclose(added.good_scores, whole.good_scores, rtol=1e-5)
     assert added.manifest.how_made.good_images == 20
+    pictures, at_once = added.manifest.pictures, whole.manifest.pictures
+    assert pictures is not None
+    assert at_once is not None
+    assert pictures.count == at_once.count == 20
+    assert pictures.focus.deviation == pytest.approx(at_once.focus.deviation)
     assert added.manifest.calibration.slope == pytest.approx(whole.manifest.calibration.slope, rel=1e-4)
     assert added.manifest.calibration.offset == pytest.approx(whole.manifest.calibration.offset, rel=1e-4)
     assert added.manifest.metrics[TYPICAL_GOOD] == pytest.approx(

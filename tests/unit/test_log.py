@@ -1,8 +1,13 @@
 """The log: a line that cannot be written ends nobody."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from inspector import log
 
 SCRIPT = """
 import logging
@@ -32,3 +37,25 @@ def test_each_line_is_there_when_there_is_room(tmp_path: Path) -> None:
     lines = (tmp_path / "log").read_text().splitlines()
     assert len(lines) == 6
     assert '"code": "DIED"' in lines[0]
+
+
+def test_a_line_says_who_when_and_what_was_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("camera")
+    logger = log.get().bind(camera_id="c1", path=Path("/dev"))
+    try:
+        raise OSError("no such camera")
+    except OSError:
+        logger.exception("opening failed", tries=2)
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("timestamp").endswith("Z")
+    assert "OSError: no such camera" in line.pop("exception")
+    assert line == {
+        "camera_id": "c1", "path": "/dev", "tries": 2, "service": "camera",
+        "event": "opening failed", "level": "error",
+    }  # fmt: skip
+
+
+def test_lines_for_people_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("camera", human=True)
+    log.get().warning("waiting", camera_id="c1")
+    assert "[warning] waiting  camera_id=c1" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from inspector.detect.engines.openvino_runtime import ov
+from inspector.detect.engines.openvino_bindings import ov
 
 _MAGIC: Final = b"INSPOV01"
 _DIGEST: Final = hashlib.sha256().digest_size

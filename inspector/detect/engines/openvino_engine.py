@@ -2,15 +2,14 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inspector.clock import Clock
-from inspector.detect.engines.compiled_file import compiled_model
 from inspector.detect.engines.engine_errors import RunError
-from inspector.detect.engines.openvino_runtime import ov
+from inspector.detect.engines.openvino_bindings import ov
+from inspector.detect.engines.openvino_model import OpenVinoModel, reason, run_blank
 from inspector.detect.engines.outcome import frame_result
 from inspector.detect.engines.pipelined import PipelinedEngine
 from inspector.detect.engines.prepare import NetworkInput, prepare
@@ -18,7 +17,7 @@ from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.frame_context import frame_context
 from inspector.detect.model.decode import Decoded, decode, output_names
 from inspector.detect.model.manifest import Manifest
-from inspector.errors import ModelError
+from inspector.errors import InvariantError, ModelError
 
 
 class _Request:
@@ -46,15 +45,15 @@ class _Request:
         (pixels,) = inputs
         try:
             self._request.set_input_tensor(_share(pixels))
-            self._request.start_async()
+            self._request.start_async({}, None)
         except RuntimeError as error:
-            raise RunError(f"inference did not start ({_reason(error)})") from error
+            raise RunError(f"inference did not start ({reason(error)})") from error
 
     def wait(self) -> None:
         try:
             self._request.wait()  # OpenVINO waits outside Python's lock
         except RuntimeError as error:
-            raise RunError(f"inference failed ({_reason(error)})") from error
+            raise RunError(f"inference failed ({reason(error)})") from error
 
     def read(self) -> list[Decoded]:
         self._inputs = ()
@@ -71,45 +70,20 @@ class _Request:
 class OpenVinoEngine(PipelinedEngine[NetworkInput]):
     """An `Engine` on the CPU. float32 throughout: thresholds are the same on every machine.
 
-    Raises ModelError when OpenVINO cannot load the model.
+    Raises ModelError when the graph has not what the manifest says.
     """
 
     max_batch = 1  # one frame's work fills the cores: a batch only makes the first frame wait
 
     def __init__(
-        self,
-        manifest: Manifest,
-        onnx_path: Path,
-        *,
-        threads: int,
-        requests_in_flight: int,
-        clock: Clock,
-        on_ready: Callable[[], None],
-        cache_dir: Path | None = None,
+        self, manifest: Manifest, model: OpenVinoModel, *, clock: Clock, on_ready: Callable[[], None]
     ) -> None:
         self._manifest = manifest
         self._clock = clock
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",  # else silently bf16 where the CPU has it
-            "EXECUTION_MODE_HINT": "ACCURACY",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,  # frames one after the other: the shortest time for each
-            "ENABLE_CPU_PINNING": False,  # other services share these cores
-            "ENABLE_MMAP": True,
-        }
+        self._model: OpenVinoModel | None = model
         layout = manifest.input
-        shape = (1, layout.height_px, layout.width_px, layout.channels)
-        try:
-            # The second keeps the compiled model's memory alive.
-            self._compiled: Any = compiled_model(onnx_path, manifest.onnx.sha256, options, cache_dir)
-            requests = [self._compiled[0].create_infer_request() for _ in range(requests_in_flight)]
-            # The first inference allocates, for all requests of a stream: do it before the first part comes.
-            requests[0].infer({0: np.zeros(shape, dtype=np.uint8)})
-        except RuntimeError as error:
-            raise ModelError(f"{onnx_path}: OpenVINO cannot load it ({_reason(error)})") from error
-        self._bare = requests[0]
         self._pipeline = SlotPipeline(
-            [_Request(request, manifest) for request in requests],
+            [_Request(request, manifest) for request in model.requests],
             lambda frame: prepare(frame, layout),
             frame_context,
             lambda outcome: frame_result(outcome, manifest.onnx.sha256, clock.now_ns()),
@@ -120,26 +94,21 @@ class OpenVinoEngine(PipelinedEngine[NetworkInput]):
 
     def time_alone(self, runs: int) -> list[int]:
         """Nanoseconds of `runs` runs of the network by itself. Only while nothing is in flight."""
-        layout = self._manifest.input
-        # Not the last frame's memory, which is gone.
-        self._bare.set_input_tensor(
-            ov.Tensor(np.zeros((1, layout.height_px, layout.width_px, layout.channels), dtype=np.uint8))
-        )
+        if self._model is None:
+            raise InvariantError("time_alone: the engine is closed")
+        request = self._model.requests[0]
+        run_blank(request, self._manifest)  # its input is the last frame's memory, which is gone
         times = []
         for _ in range(runs):
             start_ns = self._clock.now_ns()
-            self._bare.infer()
+            request.start_async({}, None)
+            request.wait()
             times.append(self._clock.now_ns() - start_ns)
         return times
 
     def close(self) -> None:
         self._pipeline.close()
-        self._bare = None
-        self._compiled = None
-
-
-def _reason(error: RuntimeError) -> str:
-    return str(error).strip().splitlines()[-1]
+        self._model = None
 
 
 def _share(pixels: NetworkInput) -> Any:

@@ -61,6 +61,7 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
             method=f"{first.how_made.method} and {second.how_made.method}",
         ),
         head=head,
+        pictures=first.pictures,
     )
     _check(model, manifest, (one_class, first), (boxes, second))
     folder = models_dir / name

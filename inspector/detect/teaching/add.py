@@ -9,6 +9,7 @@ import numpy as np
 
 from inspector.detect.images import common_layout, list_images
 from inspector.detect.model.manifest import load_manifest
+from inspector.detect.picture_drift import more_pictures
 from inspector.detect.teaching.features import Trunk
 from inspector.detect.teaching.gather import Gather, first_of_each, rounded
 from inspector.detect.teaching.held_out import Progress
@@ -78,11 +79,15 @@ def add_good(
     if not good:
         check = defects, memory.defect[len(memory.defect) - len(defects) :]
     learned = learn(memory, discriminate=False, progress=progress)
+    pictures = manifest.pictures
+    if pictures is not None:
+        pictures = more_pictures(pictures, gather.pictures(good))
     made, reset = manifest.how_made, manifest.calibration != about.calibration
     manifest = msgspec.structs.replace(
         manifest,
         calibration=learned.calibration,
         metrics=learned.metrics,
+        pictures=pictures,
         how_made=msgspec.structs.replace(
             made,
             command="; ".join(part for part in (made.command, command) if part),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from inspector.detect.frame_context import frame_context
 from inspector.detect.images import read_image
 from inspector.detect.teaching.detail import DetailSums
 from inspector.detect.teaching.features import Projection, Trunk, extract, extract_detail
 from inspector.detect.teaching.graph import F32
 from inspector.detect.teaching.held_out import Progress
 from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
+from inspector.types import FrameContext
 
 _DIGEST: int = 16  # bytes; enough that no two images of a line share one by chance
 
@@ -63,6 +65,10 @@ class Gather:
     def detail(self, paths: Sequence[Path]) -> DetailSums:
         images = self._images(paths, "Learning detail")
         return DetailSums.of(extract_detail(self.trunk, images, threads=self.threads))
+
+    def pictures(self, paths: Sequence[Path]) -> list[FrameContext]:
+        """Light and focus of each, as the engine measures them of a frame."""
+        return [frame_context(image[None]) for image in self._images(paths, "Measuring light and focus")]
 
     def _images(self, paths: Sequence[Path], what: str) -> Iterator[Image]:
         for done, path in enumerate(paths):

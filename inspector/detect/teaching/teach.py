@@ -17,10 +17,12 @@ from inspector.detect.model.manifest import (
     HowMade,
     Manifest,
     OnnxFile,
+    TaughtPictures,
     file_sha256,
 )
 from inspector.detect.model.model_folder import MEMORY_NAME, ONNX_NAME, write_model
 from inspector.detect.model.network_size import choose_size
+from inspector.detect.picture_drift import taught_pictures
 from inspector.detect.risk.calibration import (
     Floats,
     fit_good_only,
@@ -161,7 +163,7 @@ def teach(
         detail=gather.detail(good) if two_scales else None,
     )  # fmt: skip
     learned = learn(memory, discriminate=discriminate, progress=progress)
-    manifest = _manifest(trunk, options, learned)
+    manifest = _manifest(trunk, options, learned, taught_pictures(gather.pictures(good)))
     return write(
         models_dir / options.name, manifest, learned, trunk,
         check=(good, memory.good), progress=progress, left_out=left_out,
@@ -299,7 +301,7 @@ def _metrics(good: Floats, defect: Floats, calibration: Calibration) -> dict[str
     return {key: round(value, 6) for key, value in metrics.items()}
 
 
-def _manifest(trunk: Trunk, options: TeachOptions, learned: Learned) -> Manifest:
+def _manifest(trunk: Trunk, options: TeachOptions, learned: Learned, pictures: TaughtPictures) -> Manifest:
     memory = learned.memory
     return Manifest(
         format=1,
@@ -322,4 +324,5 @@ def _manifest(trunk: Trunk, options: TeachOptions, learned: Learned) -> Manifest
             network_width_px=trunk.network_width,
             network_height_px=trunk.network_height,
         ),
+        pictures=pictures,
     )
