@@ -8,10 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
+Weight = Annotated[float, Field(gt=0.0, le=1.0)]
 SfncValue = bool | int | float | str
 
 
@@ -242,11 +244,11 @@ class DecisionConfig(Config):
     deadline_ms: int = Field(default=250, ge=1)
     delivery_margin_ms: int = Field(default=25, ge=0)  # decided this long before the deadline
     verdict_validity_ms: int = Field(default=250, ge=0)
-    confirm_confidence: float = Field(default=0.75, gt=0.5, lt=1.0)
+    confirm_confidence: Confidence = 0.75
     emergency_urgency: float = Field(default=0.8, gt=0.0, lt=1.0)
     failsafe: Failsafe = Failsafe.HOLD
-    weight_vision: float = Field(default=0.6, gt=0.0, le=1.0)
-    weight_second: float = Field(default=0.4, gt=0.0, le=1.0)
+    weight_vision: Weight = 0.6
+    weight_second: Weight = 0.4
     fusion: Path | None = None  # a file that `inspector calibrate fusion` wrote; relative to the site file
     opinion_budget_ms: int = Field(default=800, ge=1)  # ask for one only when this much time is left
 
@@ -355,6 +357,27 @@ class RecorderConfig(Config):
     max_gib: float = Field(default=20.0, gt=0)
 
 
+class RecipeDecision(Config):
+    """What a recipe decides otherwise than the site, key by key; what is left out is as the site has it.
+
+    Times and the emergency are the line's: the PLC's timer and the stop know no recipe.
+    """
+
+    confirm_confidence: Confidence | None = None
+    failsafe: Failsafe | None = None
+    weight_vision: Weight | None = None
+    weight_second: Weight | None = None
+    fusion: Path | None = None
+
+
+class RecipeConfig(Config):
+    """A product that the line makes: its model, a folder as in `detector.model`, and its decision."""
+
+    name: Name
+    model: str
+    decision: RecipeDecision = RecipeDecision()
+
+
 class MetricsConfig(Config):
     """Prometheus, one port a service: `port` and the following ones, on loopback by default."""
 
@@ -364,7 +387,9 @@ class MetricsConfig(Config):
 
 class SiteConfig(Config):
     """The whole cell. `base_topic` is the ISA-95 path enterprise/site/area/line/cell, `sparkplug` is what
-    the cell is told as to a Sparkplug B host besides."""
+    the cell is told as to a Sparkplug B host besides. `recipe` is the one of `recipes` that is used until
+    another one is selected; "" is the site as it stands.
+    """
 
     base_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,5}$")]
     cameras: tuple[Path, ...] = Field(min_length=1)  # one YAML file each
@@ -377,6 +402,23 @@ class SiteConfig(Config):
     explainer: ExplainerConfig = ExplainerConfig()
     recorder: RecorderConfig = RecorderConfig()
     metrics: MetricsConfig | None = None
+    recipes: tuple[RecipeConfig, ...] = ()
+    recipe: str = ""
+
+    @field_validator("recipes")
+    @classmethod
+    def _named_once(cls, recipes: tuple[RecipeConfig, ...]) -> tuple[RecipeConfig, ...]:
+        names = [recipe.name for recipe in recipes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two recipes are named {twice[0]}")
+        return recipes
+
+    @field_validator("recipe")
+    @classmethod
+    def _one_of_them(cls, name: str, info: ValidationInfo) -> str:
+        if "recipes" in info.data and name not in {"", *(recipe.name for recipe in info.data["recipes"])}:
+            raise ValueError(f"there is no recipe {name}; list it under recipes")
+        return name
 
     @model_validator(mode="after")
     def _unique(self) -> "SiteConfig":

@@ -29,7 +29,10 @@ class RefusedError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a flat object. Bounds are inclusive; `max_length` counts characters."""
+    """One key of a flat object. Bounds are inclusive; `max_length` counts characters.
+
+    `only_with` is another key and a value of it: with that value this key is needed, else it is refused.
+    """
 
     name: str
     type: Literal["string", "integer", "number", "boolean"]
@@ -41,6 +44,12 @@ class Key:
     maximum: float | None = None
     one_of: tuple[str, ...] = ()
     always: bool | None = None
+    only_with: tuple[str, str] | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether it stands in every object."""
+        return self.required and self.only_with is None
 
     def check(self, value: object) -> None:
         """Raise `RefusedError` unless the value is of this key's type and within its bounds."""
@@ -125,7 +134,8 @@ class Schema:
         self.max_bytes = max_bytes
         self.keys = keys
         self._by_name = {key.name: key for key in keys}
-        self._required = frozenset(key.name for key in keys if key.required)
+        self._required = frozenset(key.name for key in keys if key.needed)
+        self._dependent = tuple((key.name, *key.only_with) for key in keys if key.only_with is not None)
         self._struct = msgspec.defstruct(
             name, [(key.name, key.annotation()) for key in keys], forbid_unknown_fields=True
         )
@@ -145,6 +155,13 @@ class Schema:
             if key is None:
                 raise RefusedError("keys", f"{name[:32]!r} is not a key of {self.name}")
             key.check(value)
+        self._check_dependent(values)
+
+    def _check_dependent(self, values: Mapping[str, object]) -> None:
+        for name, other, value in self._dependent:
+            if (name in values) != (values.get(other) == value):
+                how = "belongs to" if name in values else "is missing, it is needed with"
+                raise RefusedError("keys", f"{name} {how} {other} {value}")
 
     def decode(self, payload: bytes) -> dict[str, Scalar]:
         """Parse and check one payload from outside. Raises `RefusedError`, and nothing else."""
@@ -152,6 +169,7 @@ class Schema:
             raise RefusedError("size", f"{len(payload)} bytes, at most {self.max_bytes} are taken")
         plain = self._reader.read(payload)
         if plain is not None:
+            self._check_dependent(plain)
             return plain
         try:
             values = _DECODER.decode(payload.decode("utf-8"))
@@ -190,18 +208,28 @@ class Schema:
             payload = msgspec.json.encode(msgspec.convert(values, self._struct))
         except (msgspec.ValidationError, UnicodeError):
             return None
+        self._check_dependent(values)
         # A backslash escapes what may not be printable.
         return payload if payload.isascii() and b"\\" not in payload else None
 
     def json_schema(self) -> dict[str, object]:
         """Return the whole as a JSON Schema document."""
+        conditions = [
+            {
+                "if": {"properties": {other: {"const": value}}},
+                "then": {"required": [name]},
+                "else": {"properties": {name: False}},
+            }
+            for name, other, value in self._dependent
+        ]
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": self.name,
             "description": f"{self.about} At most {self.max_bytes} bytes.",
             "type": "object",
             "properties": {key.name: key.json_schema() for key in self.keys},
-            "required": [key.name for key in self.keys if key.required],
+            "required": [key.name for key in self.keys if key.needed],
+            **({"allOf": conditions} if conditions else {}),
             "additionalProperties": False,
         }
 
@@ -218,12 +246,12 @@ class _Reader:
 
     def __init__(self, name: str, keys: tuple[Key, ...]) -> None:
         fields: list[Any] = []
-        for key in sorted(keys, key=lambda key: not key.required):  # a default may not come before none
+        for key in sorted(keys, key=lambda key: not key.needed):  # a default may not come before none
             kind = key.annotation()
             if key.type == "number":
                 low, high = (_bound(key.minimum, -_WHOLE), _bound(key.maximum, _WHOLE))
                 kind = Annotated[float, msgspec.Meta(ge=max(low, -_WHOLE), le=min(high, _WHOLE))]
-            if key.required:
+            if key.needed:
                 fields.append((key.name, kind))
             else:
                 fields.append((key.name, kind | msgspec.UnsetType, msgspec.UNSET))

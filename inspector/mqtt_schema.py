@@ -71,8 +71,16 @@ COMMAND = Schema(
         Key(
             "command",
             "string",
-            "RESET unlatches an emergency, START and STOP change the state",
+            "RESET unlatches an emergency, START and STOP change the state,"
+            " SELECT_RECIPE changes what is inspected while stopped",
             one_of=tuple(CommandKind),
+        ),
+        Key(
+            "recipe",
+            "string",
+            "name of a recipe of the site file",
+            min_length=1,
+            only_with=("command", CommandKind.SELECT_RECIPE.value),
         ),
         Key("source", "string", "who commands", min_length=1),
     ),
@@ -153,6 +161,7 @@ STATE = Schema(
     (
         Key("state", "string", "state name of OPC 40100-1", min_length=1),
         Key("emergency_latched", "boolean", "an emergency waits for RESET"),
+        Key("recipe", "string", "the recipe in use; empty: the site file as it stands"),
         _utc(),
     ),
 )

@@ -19,6 +19,8 @@ from inspector.types import (
     Message,
     Opinion,
     OpinionRequest,
+    RecipeRefused,
+    SelectRecipe,
     Statement,
     VerdictRecord,
 )
@@ -49,6 +51,8 @@ JOURNAL_TAKEN = Topic("journal_taken", JournalTaken)
 HEALTH = Topic("health", Health)
 FAULTS = Topic("faults", Fault)
 MISSED_FAULTS = Topic("missed_faults", Fault)  # from the supervisor to an arbiter that has come up
+SELECT_RECIPE = Topic("select_recipe", SelectRecipe)
+RECIPE_REFUSED = Topic("recipe_refused", RecipeRefused)
 
 
 def frames_topic(camera_id: str) -> str:
@@ -82,7 +86,7 @@ class MqttTopics:
 
     @property
     def command(self) -> str:
-        """Operator or PLC to us: reset and the like. Protect it by the broker's ACL."""
+        """Operator or PLC to us: reset, start, stop, recipe. Protect it by the broker's ACL."""
         return f"{self.base}/command"
 
     @property

@@ -175,12 +175,16 @@ class CommandKind(StrEnum):
     RESET = "RESET"  # unlatch an emergency
     START = "START"  # Ready to ContinuousExecution
     STOP = "STOP"  # ContinuousExecution to Ready
+    SELECT_RECIPE = "SELECT_RECIPE"  # in Ready: another product comes
 
 
 class Command(Message, frozen=True, kw_only=True):
+    """`recipe` is set with SELECT_RECIPE alone."""
+
     kind: CommandKind
     source: str
     received_ns: int
+    recipe: str = ""
 
 
 # -- deciding ------------------------------------------------------------------------------------
@@ -343,6 +347,19 @@ class Fault(Message, frozen=True, kw_only=True):
     at_ns: int
     part_id: str = ""
     camera_id: str = ""
+
+
+class SelectRecipe(Message, frozen=True, kw_only=True):
+    """The arbiter to the supervisor: use this recipe. The answer is `RecipeRefused`, or a restart."""
+
+    recipe: str
+
+
+class RecipeRefused(Message, frozen=True, kw_only=True):
+    """The supervisor to the arbiter: the recipe cannot be used, and all is as it was."""
+
+    recipe: str
+    reason: str
 
 
 class JudgedPart(Message, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ class PlcIntake:
             kind=CommandKind(str(values["command"])),
             source=str(values["source"]),
             received_ns=received_ns,
+            recipe=str(values.get("recipe", "")),
         )
 
     def acknowledgement(self, payload: bytes, *, retained: bool, received_ns: int) -> Acknowledgement:

@@ -43,7 +43,8 @@ TURN = 64  # messages that are decoded in one go: about 1 ms
 class PlcLink:
     """Messages in, verdicts out, over one broker.
 
-    `failsafe` is what a part gets whose verdict cannot be written. One thread calls all of it.
+    `failsafe` is what a part gets whose verdict cannot be written, `recipe` is told with the state. One
+    thread calls all of it.
     `on_wake` is called from another thread whenever `poll` has something to do; it must only set a
     flag or the like. Call `poll` then, and every 100 ms.
     Raises ConfigError when a password, a certificate or the outbox folder cannot be used; an
@@ -61,8 +62,10 @@ class PlcLink:
         sensors: SensorDecoder,
         service: str = "arbiter",
         failsafe: Action = Action.HOLD,
+        recipe: str = "",
     ) -> None:
         self._failsafe = failsafe
+        self._recipe = recipe
         self._topics = topics
         self._clock = clock
         self._sensors = sensors
@@ -267,13 +270,13 @@ class PlcLink:
         taken, self._told = self._told, []
         return taken
 
-    def close(self) -> None:
+    def close(self, last: State = State.HALTED) -> None:
         """Say that the cell is offline, disconnect and let go of the outbox. Takes up to 3 s.
 
-        Raises StoreError when the disk hangs.
+        `last` is the state that is left with the broker. Raises StoreError when the disk hangs.
         """
         self._advance()
-        self.set_state(State.HALTED, emergency_latched=self._state is not None and self._state[1])
+        self.set_state(last, emergency_latched=self._state is not None and self._state[1])
         offline = payloads.availability_payload(available=False)
         self._dispatcher.publish_now(self._topics.availability, offline, qos=1, retain=True)
         self._connection.close(CLOSE_S)
@@ -300,7 +303,7 @@ class PlcLink:
     def _publish_state(self) -> None:
         if self._state is not None:
             state, latched = self._state
-            payload = payloads.state_payload(state, latched, self._clock.utc_ns())
+            payload = payloads.state_payload(state, latched, self._recipe, self._clock.utc_ns())
             self._dispatcher.publish_now(self._topics.state, payload, qos=1, retain=True)
 
     def _beat(self, now_ns: int) -> None:

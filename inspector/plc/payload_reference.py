@@ -103,6 +103,8 @@ def _section(schema: Schema) -> list[str]:
 
 def _row(key: Key) -> str:
     name = f"`{key.name}`" + ("" if key.required else " (optional)")
+    if key.only_with is not None:
+        name += f" (with `{key.only_with[1]}` only)"
     iec, s7 = _plc_type(CODESYS, key), _plc_type(SIEMENS, key)
     return f"| {name} | {key.type} | {iec} | {s7} | {_bounds(key)} | {key.about} |"
 

@@ -161,9 +161,10 @@ def fault_payload(fault: Fault, utc_offset_ns: int) -> bytes:
     )
 
 
-def state_payload(state: str, emergency_latched: bool, utc_ns: int) -> bytes:
-    """Return the retained state; `state` is a name of OPC 40100-1."""
-    return _encode(STATE, {"state": state, "emergency_latched": emergency_latched, "utc_ns": utc_ns})
+def state_payload(state: str, emergency_latched: bool, recipe: str, utc_ns: int) -> bytes:
+    """Return the retained state; `state` is a name of OPC 40100-1, `recipe` the one in use or ""."""
+    values: dict[str, Scalar] = {"state": state, "emergency_latched": emergency_latched, "recipe": recipe}
+    return _encode(STATE, {**values, "utc_ns": utc_ns})
 
 
 def availability_payload(available: bool) -> bytes:

@@ -31,7 +31,8 @@ _COMMANDS = 16  # that may wait; a host that sends more is asking for the same
 class SparkplugBridge:
     """One thread calls all of it, and nothing of it blocks. `on_wake` is called from another one.
 
-    `folder` remembers the number of births over restarts. Raises ConfigError as `PlcLink` does.
+    `folder` remembers the number of births over restarts, `recipe` is the one in use. Raises ConfigError
+    as `PlcLink` does.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class SparkplugBridge:
         folder: Path,
         clock: Clock,
         on_wake: Callable[[], None],
+        *,
+        recipe: str = "",
     ) -> None:
         self._clock = clock
         self._faults = FaultLog(SERVICE)
@@ -60,7 +63,7 @@ class SparkplugBridge:
             on_wake=on_wake,
             persistent=False,  # Sparkplug B 3.0, section 6.4.1: Clean Start, no session that outlives it
         )
-        self._node.note({f"Counters/{action.value}": 0 for action in Action})
+        self._node.note({f"Counters/{action.value}": 0 for action in Action} | {"Recipe": recipe})
 
     def start(self) -> None:
         """Start connecting; returns at once."""

@@ -26,6 +26,7 @@ from inspector.sparkplug_b import (
 METRICS = {
     "State": DataType.STRING,
     "Emergency Latched": DataType.BOOLEAN,
+    "Recipe": DataType.STRING,
     "Verdict/Id": DataType.STRING,
     "Verdict/Part Id": DataType.STRING,
     "Verdict/Sequence": DataType.INT64,

@@ -33,20 +33,22 @@ class CellState:
     A service that fails later does not change the state: it is back in a second, and until then
     verdicts say what is missing. A part that comes in Ready gets its verdict all the same, because
     one that is on the belt when somebody stops the line must not pass unseen. `stopped` is whether an
-    operator had stopped the line before this process began: only START ends that.
+    operator had stopped the line before this process began: only START ends that. While another recipe is
+    being prepared the cell is not operational, and takes neither START nor STOP.
     """
 
     def __init__(self, *, stopped: bool = False) -> None:
         self._state = State.PREOPERATIONAL
         self.stopped = stopped
         self._latched = False
+        self._changing = False
 
     @property
     def now(self) -> State:
         """The state to publish: Error while an emergency is latched; it ends by RESET."""
         if self._latched and self._state is not State.PREOPERATIONAL:
             return State.ERROR
-        return self._state
+        return State.PREOPERATIONAL if self._changing else self._state
 
     def services_up(self) -> None:
         """All that the cell cannot do without is there."""
@@ -55,8 +57,8 @@ class CellState:
             self._take(CommandKind.STOP.value)
 
     def command(self, command: Command) -> None:
-        """An operator's command; RESET is the arbiter's, which unlatches."""
-        if command.kind is not CommandKind.RESET:
+        """An operator's START or STOP; RESET is the arbiter's, which unlatches."""
+        if command.kind in {CommandKind.START, CommandKind.STOP} and not self._changing:
             self._take(command.kind.value)
             if self._state is not State.PREOPERATIONAL:
                 self.stopped = self._state is State.READY
@@ -64,6 +66,10 @@ class CellState:
     def latched(self, latched: bool) -> None:
         """Whether an emergency holds the line."""
         self._latched = latched
+
+    def changing(self, changing: bool) -> None:
+        """Whether another recipe is being prepared."""
+        self._changing = changing
 
     def _take(self, what: str) -> None:
         self._state = TRANSITIONS.get((self._state, what), self._state)

@@ -1,4 +1,7 @@
-"""One service as a process of its own: `python -m inspector.services NAME --domain D --site FILE`."""
+"""One service as a process of its own: `python -m inspector.services NAME --domain D --site FILE`.
+
+Which recipe it is for says the supervisor: all services of a cell are to have the same.
+"""
 
 import argparse
 import gc
@@ -11,14 +14,16 @@ def main() -> int:
     parser.add_argument("name", help="a name from the service table")
     parser.add_argument("--domain", required=True, help="shared-memory domain of the cell")
     parser.add_argument("--site", required=True, type=Path, help="site file")
+    parser.add_argument("--recipe", default="", help="one of the site's recipes; else the site as it stands")
     arguments = parser.parse_args()
     # What imports make stays: looking for garbage among it takes a seventh of the start.
     gc.disable()
     from inspector.config_load import load_site  # noqa: PLC0415  see above
+    from inspector.recipe import apply_recipe  # noqa: PLC0415  see above
     from inspector.services.loop import Loop  # noqa: PLC0415  see above
     from inspector.services.table import services  # noqa: PLC0415  see above
 
-    site = load_site(arguments.site)
+    site = apply_recipe(load_site(arguments.site), arguments.recipe)
     table = services(site)
     index = [spec.name for spec in table].index(arguments.name)
     make = table[index].factory()

@@ -17,9 +17,10 @@ from inspector.errors import InvariantError
 from inspector.plc.incoming import Incoming
 from inspector.plc.link import PlcLink
 from inspector.plc.sparkplug_bridge import SparkplugBridge
-from inspector.plc.state import CellState
+from inspector.plc.state import CellState, State
 from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
+from inspector.services.changeover import RecipeCommands
 from inspector.services.journal import Journal
 from inspector.services.loop import Context
 from inspector.services.setup import arbiter_setup, outbox_folder
@@ -43,6 +44,7 @@ from inspector.topics import (
 from inspector.types import (
     Action,
     Command,
+    CommandKind,
     Fault,
     FrameResult,
     Health,
@@ -103,17 +105,18 @@ class ArbiterService:
             sensors=sensors,
             service=_LINK,
             failsafe=Action(site.site.decision.failsafe.value),
+            recipe=site.site.recipe,
         )
         self._sparkplug = _sparkplug(context)
         self._state = CellState(stopped=self._link.left.stopped)
+        self._recipes = RecipeCommands(context)
         self._resume()
         self._link.start()
 
     def step(self) -> int | None:
         for event in self._incoming():
             if isinstance(event, Command):
-                self._state.command(event)
-                self._link.note_stopped(self._state.stopped)
+                self._obey(event)
             self._take(event)
         for statement in self._statements.events():
             self._take(statement)
@@ -143,7 +146,8 @@ class ArbiterService:
     def close(self) -> None:
         if self._sparkplug is not None:
             self._sparkplug.close()
-        self._link.close()
+        # With another recipe the cell is back in a moment, and still stopped.
+        self._link.close(State.PREOPERATIONAL if self._recipes.changing else State.HALTED)
 
     # -- inputs ----------------------------------------------------------------------------------
 
@@ -174,6 +178,19 @@ class ArbiterService:
                 )
                 self._link.note_opened(trigger)
                 yield trigger
+
+    def _obey(self, command: Command) -> None:
+        if command.kind is CommandKind.SELECT_RECIPE:
+            self._recipes.take(
+                command.recipe,
+                stopped=self._state.stopped,
+                latched=self._arbiter.latched_by is not None,
+                parts_open=self._arbiter.next_wakeup_ns is not None,
+            )
+            self._state.changing(self._recipes.changing)
+            return
+        self._state.command(command)
+        self._link.note_stopped(self._state.stopped)
 
     def _see(self, health: Health) -> None:
         """Changes of state are inputs; the heartbeats between them are not."""
@@ -227,6 +244,8 @@ class ArbiterService:
             self._state.services_up()
         latched = self._arbiter.latched_by is not None
         self._state.latched(latched)
+        self._recipes.poll()
+        self._state.changing(self._recipes.changing)
         self._link.set_state(self._state.now, emergency_latched=latched)
         if self._sparkplug is not None:
             self._sparkplug.state(self._state.now, emergency_latched=latched)
@@ -272,7 +291,14 @@ def _sparkplug(context: Context) -> SparkplugBridge | None:
     if site.site.sparkplug is None:
         return None
     folder = outbox_folder(site)
-    bridge = SparkplugBridge(site.site.broker, site.site.sparkplug, folder, context.clock, context.bus.wake)
+    bridge = SparkplugBridge(
+        site.site.broker,
+        site.site.sparkplug,
+        folder,
+        context.clock,
+        context.bus.wake,
+        recipe=site.site.recipe,
+    )
     bridge.start()
     return bridge
 

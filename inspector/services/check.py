@@ -12,8 +12,10 @@ from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError, DeviceError, ModelError
 from inspector.explain.site_check import check_explainer
 from inspector.plc.check import check_broker
+from inspector.recipe import apply_recipe
 from inspector.sensors.curve_file import load_scorers
 from inspector.services.modality import factory_of
+from inspector.services.recipe import examine_recipe, recipe_in_use
 from inspector.services.setup import arbiter_setup
 
 _CAMERA_S = 1.0
@@ -21,9 +23,11 @@ _CAMERA_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. A warning is no reason not to start."""
+    """One thing that was looked at. A warning is no reason not to start; nor is an error, which is about
+    something that will be refused when it is asked for.
+    """
 
-    level: str  # ok | warn
+    level: str  # ok | warn | error
     text: str
 
     def line(self) -> str:
@@ -31,11 +35,15 @@ class Finding:
 
 
 def check_site(site: Site) -> Iterator[Finding]:
-    """Look at model, language model, recorder, broker and cameras, in this order.
+    """Look at recipes, model, language model, recorder, broker and cameras, in this order.
+
+    `site` is the site as it stands in its file; all but the recipes is looked at as the one in use has it.
 
     Raises:
         ConfigError: something without which the cell cannot run; names the key or the address.
     """
+    yield from _check_recipes(site)
+    site = apply_recipe(site, recipe_in_use(site))
     folder = model_folder(site)
     try:
         manifest = load_manifest(folder)
@@ -64,3 +72,16 @@ def check_site(site: Site) -> Iterator[Finding]:
                 yield Finding("ok", f"camera {camera.id}: found, its settings were taken")
         except DeviceError as error:
             raise ConfigError(str(error)) from error
+
+
+def _check_recipes(site: Site) -> Iterator[Finding]:
+    in_use = recipe_in_use(site)
+    for recipe in site.site.recipes:
+        used = "; it is in use" if recipe.name == in_use else ""
+        try:
+            yield Finding("ok", f"recipe {recipe.name}: model {examine_recipe(site, recipe.name)[:12]}{used}")
+        except (ConfigError, ModelError) as error:
+            text = f"recipe {recipe.name}: {error}{used}"
+            if used:
+                raise ConfigError(text) from error
+            yield Finding("error", text)

@@ -104,7 +104,9 @@ def run(
 def check(
     site_file: Annotated[Path, typer.Argument(metavar="SITE", help="The site file (YAML).")],
 ) -> None:
-    """Check a site file, and that its model, cameras, producers and broker are there.
+    """Check a site file, and that its models, cameras, producers and broker are there.
+
+    Exit status 2 when the cell could not run, or would refuse one of its recipes.
 
     Example:
 
@@ -115,8 +117,12 @@ def check(
 
     site = load_site(site_file)
     typer.echo(f"ok     configuration: {site_file}, {site.config_sha256[:12]}")
+    refused = 0
     for finding in check_site(site):
         typer.echo(finding.line())
+        refused += finding.level == "error"
+    if refused:
+        raise ConfigError(f"{site_file}: {refused} of its recipes cannot be selected, see above")
 
 
 def host_and_port(text: str) -> tuple[str, int]:

@@ -1,10 +1,13 @@
-"""The parent: starts the services of the table, watches them, restarts them, and cleans up."""
+"""The parent: starts the services of the table, watches them, restarts them, and cleans up.
+
+It is also who owns the choice of the recipe, since it tells every service which one it is for.
+"""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +15,12 @@ from inspector import log
 from inspector.bus import Bus, stale_domains, sweep
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from inspector.config import Site
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, ModelError, StoreError
 from inspector.services.missed_faults import MissedFaults
+from inspector.services.recipe import recipe_in_use, select_recipe
 from inspector.services.table import ServiceSpec, services
-from inspector.topics import FAULTS, HEALTH, MISSED_FAULTS
-from inspector.types import Fault, Health, ServiceState
+from inspector.topics import FAULTS, HEALTH, MISSED_FAULTS, RECIPE_REFUSED, SELECT_RECIPE
+from inspector.types import Fault, Health, RecipeRefused, ServiceState
 
 _STALLED_NS = 3 * NS_PER_S  # a service that was ready and is silent for so long is wedged
 _STEADY_NS = 10 * NS_PER_S  # after so long, the next failure is a new one
@@ -44,14 +48,20 @@ class _Child:
 
 
 class Supervisor:
-    """Runs one cell. Belongs to the thread that made it."""
+    """Runs one cell. Belongs to the thread that made it.
+
+    `site` is the site as it stands in its file; the recipe is what was selected last.
+    Raises ConfigError when that one is not there any more.
+    """
 
     def __init__(
         self, site: Site, site_file: Path, log_dir: Path | None = None, *, clock: Clock | None = None
     ) -> None:
+        self.recipe = recipe_in_use(site)
         for stale in stale_domains():
             sweep(stale)
         self.domain = str(os.getpid())
+        self._site = site
         self._site_file = site_file
         self._log_dir = log_dir
         self._clock = clock or SystemClock()
@@ -62,6 +72,8 @@ class Supervisor:
         self._faults_out = self.bus.publisher(FAULTS)
         self._missed = MissedFaults()
         self._missed_out = self.bus.publisher(MISSED_FAULTS)
+        self._selected = self.bus.subscriber(SELECT_RECIPE)
+        self._refusals = self.bus.publisher(RECIPE_REFUSED)
         self._children = {spec.name: _Child(spec) for spec in services(site)}
         self.on_fault: Callable[[Fault], None] | None = None
 
@@ -81,18 +93,14 @@ class Supervisor:
         for health in self._health_in.drain():
             self._heard(health)
         self._hear_faults()
+        for wish in self._selected.drain():
+            self._change_over(wish.recipe)
         for child in self._children.values():
             self._watch(child)
 
     def stop(self) -> None:
         """End every service, the camera first and the recorder last, and remove the shared memory."""
-        for child in reversed(self._children.values()):
-            if child.process is not None and child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
-                if child.spec.name == _ARBITER:
-                    self._wait(child)
-        for child in self._children.values():
-            self._wait(child)
+        self._end(self._children.values())
         self.bus.close()
         sweep(self.domain)
 
@@ -125,7 +133,7 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         command = [sys.executable, "-m", "inspector.services", child.spec.name]
-        command += ["--domain", self.domain, "--site", str(self._site_file)]
+        command += ["--domain", self.domain, "--site", str(self._site_file), "--recipe", self.recipe]
         environment = {**QUICK_START, **os.environ, "INSPECTOR_SUPERVISOR": str(os.getpid())}
         log_file = None
         if self._log_dir is not None:
@@ -144,6 +152,33 @@ class Supervisor:
             log_file.close()
         child.state = ServiceState.STARTING
         child.started_ns = child.heard_ns = self._clock.now_ns()
+
+    def _end(self, children: Iterable[_Child]) -> None:
+        """End them in order, the last of the table first; the arbiter before those that record it."""
+        children = list(children)
+        for child in reversed(children):
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+                if child.spec.name == _ARBITER:
+                    self._wait(child)
+        for child in children:
+            self._wait(child)
+
+    def _change_over(self, recipe: str) -> None:
+        """Begin anew with another recipe, where it can be used; parts meanwhile are the ledger's."""
+        try:
+            select_recipe(self._site, self._site_file, recipe)
+        except (ConfigError, ModelError, StoreError) as error:
+            self._refusals.send(RecipeRefused(recipe=recipe, reason=str(error)))
+            return
+        log.get().info("another recipe", recipe=recipe, before=self.recipe)
+        self.recipe = recipe
+        changed = [child for child in self._children.values() if child.spec.of_recipe]
+        self._end(changed)
+        self._missed.arbiter(ServiceState.DEAD, self._clock.now_ns())
+        self.bus.bury_dead()
+        for child in changed:
+            self._spawn(child)
 
     def _hear_faults(self) -> None:
         for fault in self._faults_in.drain():

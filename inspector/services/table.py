@@ -13,7 +13,8 @@ _BUILD_S: Final = 1800.0  # an engine file that has gone stale is built again at
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One process. `required`: the line is not told to run before it is ready.
+    """One process. `required`: the line is not told to run before it is ready. `of_recipe`: it begins anew
+    with another recipe.
 
     `start_s` is how long its start may be silent before it counts as wedged; 60 s are what a language
     model may take to load from a cold disk.
@@ -24,6 +25,7 @@ class ServiceSpec:
     required: bool = True
     argument: str = ""
     start_s: float = 60.0
+    of_recipe: bool = True
 
     def factory(self) -> Callable[[Context], Service]:
         """Import the service's file, only now, in its own process, and return its `make`."""
@@ -39,12 +41,18 @@ def services(site: Site) -> tuple[ServiceSpec, ...]:
         ServiceSpec("arbiter", "inspector.services.arbiter"),
         _detector(site),
         *(
-            ServiceSpec(f"camera.{camera.id}", "inspector.services.camera", argument=camera.id)
+            ServiceSpec(
+                f"camera.{camera.id}", "inspector.services.camera", argument=camera.id, of_recipe=False
+            )
             for camera in site.cameras
         ),
         *(
             ServiceSpec(
-                f"modality.{each.sensor}", "inspector.services.modality", required=False, argument=each.sensor
+                f"modality.{each.sensor}",
+                "inspector.services.modality",
+                required=False,
+                argument=each.sensor,
+                of_recipe=False,
             )
             for each in site.site.modalities
         ),
