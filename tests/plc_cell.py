@@ -67,9 +67,9 @@ def verdict(seq: int, *, valid_ms: int = 60_000, emergency: bool = False) -> Ver
     )
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait for a condition, not for a time; fail clearly if it never comes."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"still waiting for {what}"
         time.sleep(0.005)

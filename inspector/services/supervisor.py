@@ -90,11 +90,11 @@ class Supervisor:
             ConfigError: a service says that its configuration is wrong.
         """
         self.bus.wait(timeout_ns)
+        for wish in self._selected.drain():
+            self._change_over(wish.recipe)  # before the heartbeats: meanwhile nobody listened to them
         for health in self._health_in.drain():
             self._heard(health)
         self._hear_faults()
-        for wish in self._selected.drain():
-            self._change_over(wish.recipe)
         for child in self._children.values():
             self._watch(child)
 

@@ -77,6 +77,39 @@ def test_command() -> None:
         PlcIntake().command(b'{"command":"reset","source":"hmi"}', retained=False, received_ns=7)
 
 
+def test_a_recipe_comes_with_its_command_and_with_no_other() -> None:
+    payload = b'{"command":"SELECT_RECIPE","recipe":"flange_b","source":"hmi"}'
+    assert PlcIntake().command(payload, retained=False, received_ns=7) == Command(
+        kind=CommandKind.SELECT_RECIPE, source="hmi", received_ns=7, recipe="flange_b"
+    )
+    for bad, reason in (
+        (b'{"command":"SELECT_RECIPE","source":"hmi"}', "recipe is missing, it is needed with"),
+        (b'{"command":"STOP","recipe":"flange_b","source":"hmi"}', "recipe belongs to command SELECT_RECIPE"),
+        (b'{"command":"SELECT_RECIPE","recipe":"","source":"hmi"}', "recipe has 0 characters"),
+        (b'{"recipe":"flange_b","source":"hmi"}', "command is missing"),
+    ):
+        with pytest.raises(RefusedError, match=reason):
+            PlcIntake().command(bad, retained=False, received_ns=7)
+
+
+ANY_VALUE = st.one_of(
+    st.sampled_from([*CommandKind, "x", ""]), st.text(max_size=70), st.integers(), st.none()
+)
+ANY_COMMAND = st.dictionaries(st.sampled_from(["command", "recipe", "source", "reason"]), ANY_VALUE)
+
+
+@given(ANY_COMMAND, st.booleans())
+def test_whatever_is_commanded_is_whole_or_refused(values: dict[str, object], spaced: bool) -> None:
+    text = json.dumps(values, separators=(", ", ": ") if spaced else (",", ":"))
+    try:
+        command = PlcIntake().command(text.encode(), retained=False, received_ns=7)
+    except RefusedError:
+        return
+    assert (command.recipe != "") == (command.kind is CommandKind.SELECT_RECIPE)
+    told = {"command": command.kind.value, "source": command.source, "recipe": command.recipe}
+    assert {name: value for name, value in told.items() if value} == values
+
+
 def test_acknowledgement() -> None:
     payload = b'{"verdict_id":"v1","part_id":"P1","action":"REJECT","utc_ns":5}'
     assert PlcIntake().acknowledgement(payload, retained=False, received_ns=7) == Acknowledgement(

@@ -80,3 +80,23 @@ def test_a_line_that_was_stopped_before_a_restart_waits_for_start() -> None:
         states.append(state.now)
     assert states == [State.READY, State.READY, State.CONTINUOUS_EXECUTION, State.CONTINUOUS_EXECUTION]
     assert not state.stopped
+
+
+def test_while_a_recipe_is_prepared_it_is_not_operational_and_takes_no_start() -> None:
+    state = running()
+    tell(state, CommandKind.STOP)
+    state.changing(True)
+    state.services_up()
+    assert tell(state) is State.PREOPERATIONAL
+    assert tell(state, CommandKind.START) is State.PREOPERATIONAL
+    assert state.stopped, "which is what the arbiter after it begins with"
+    state.latched(True)
+    assert tell(state) is State.ERROR, "an emergency shows first"
+    state.latched(False)
+    state.changing(False)  # it could not be used
+    assert tell(state) is State.READY
+
+
+def test_a_recipe_is_selected_by_others_than_the_state() -> None:
+    state = running()
+    assert tell(state, CommandKind.SELECT_RECIPE) is State.CONTINUOUS_EXECUTION

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 
+from inspector.bus import Bus
 from inspector.clock import NS_PER_S
 from inspector.config import Site
 from inspector.config_load import load_site
+from inspector.services.recipe import recipe_in_use
 from inspector.services.supervisor import Supervisor
 from inspector.services.table import services
+from inspector.topics import RECIPE_REFUSED, SELECT_RECIPE
+from inspector.types import RecipeRefused, SelectRecipe
 
 SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
 WAIT_S = 30.0
@@ -36,19 +41,27 @@ def site_with(engine: Literal["openvino", "tensorrt"]) -> Site:
 
 
 @pytest.fixture
-def supervise(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site, HandClock], Supervisor]]:
+def commands() -> list[list[str]]:
+    """Of the processes that were started."""
+    return []
+
+
+@pytest.fixture
+def supervise(
+    monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]
+) -> Iterator[Callable[..., Supervisor]]:
     """A supervisor of processes that start and never say a word."""
     start = subprocess.Popen
 
     def silent(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        del command
+        commands.append(command)
         return start(["sleep", "600"], **options)
 
     monkeypatch.setattr(subprocess, "Popen", silent)
     made: list[Supervisor] = []
 
-    def make(site: Site, clock: HandClock) -> Supervisor:
-        made.append(Supervisor(site, SITE, clock=clock))
+    def make(site: Site, clock: HandClock, site_file: Path = SITE) -> Supervisor:
+        made.append(Supervisor(site, site_file, clock=clock))
         made[-1].start()
         return made[-1]
 
@@ -69,7 +82,7 @@ def killed(cell: Supervisor, names: set[str]) -> None:
 def test_a_detector_may_be_silent_while_it_builds_its_engine(
     engine: Literal["openvino", "tensorrt"],
     start_s: int,
-    supervise: Callable[[Site, HandClock], Supervisor],
+    supervise: Callable[..., Supervisor],
 ) -> None:
     site, clock = site_with(engine), HandClock()
     others = {spec.name for spec in services(site)} - {"detector"}
@@ -87,3 +100,41 @@ def test_a_detector_may_be_silent_while_it_builds_its_engine(
         assert cell.pid("detector") == first
     clock.ns += 2 * NS_PER_S
     killed(cell, {"detector"})
+
+
+def site_with_recipes(folder: Path) -> Path:
+    site = yaml.safe_load(SITE.read_text())
+    site["cameras"] = [str(SITE.parents[2] / "camera_configs" / "demo.yaml")]
+    site["detector"]["model"] = str(SITE.parents[2] / "models" / "demo_part")
+    site["recorder"]["directory"] = str(folder)
+    site["recipes"] = [{"name": "b", "model": site["detector"]["model"]}, {"name": "c", "model": "missing"}]
+    (folder / "site.yaml").write_text(yaml.safe_dump(site))
+    return folder / "site.yaml"
+
+
+def select(cell: Supervisor, recipe: str) -> list[RecipeRefused]:
+    """As the arbiter does it; returns what it is told."""
+    with Bus(cell.domain, "arbiter") as bus:
+        refusals = bus.subscriber(RECIPE_REFUSED)
+        bus.publisher(SELECT_RECIPE).send(SelectRecipe(recipe=recipe))
+        cell.poll(0)
+        return list(refusals.drain())
+
+
+def test_another_recipe_is_for_those_that_depend_on_it(
+    tmp_path: Path, supervise: Callable[..., Supervisor], commands: list[list[str]]
+) -> None:
+    site_file = site_with_recipes(tmp_path)
+    site, clock = load_site(site_file), HandClock()
+    cell = supervise(site, clock, site_file)
+    before = {spec.name: cell.pid(spec.name) for spec in services(site)}
+    refused = select(cell, "c")
+    assert "no model 'missing'" in refused[0].reason
+    assert {name: cell.pid(name) for name in before} == before
+    commands.clear()
+    assert select(cell, "b") == []
+    anew = {name for name in before if cell.pid(name) not in {None, before[name]}}
+    assert anew == {"recorder", "explainer", "arbiter", "detector"}
+    assert [command[-2:] for command in commands] == [["--recipe", "b"]] * 4
+    assert cell.restarts() == dict.fromkeys(before, 0), "no service has failed"
+    assert recipe_in_use(load_site(site_file)) == "b"
