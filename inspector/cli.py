@@ -21,7 +21,7 @@ from inspector.sensors.commands import TEACH_CURVE_EPILOG, teach_curve
 from inspector.services.calibrate import CALIBRATE_FUSION_EPILOG, calibrate_fusion
 from inspector.services.calibrate_opinion import CALIBRATE_OPINION_EPILOG, calibrate_opinion
 from inspector.services.camera_record import camera_record
-from inspector.services.commands import check, demo, run
+from inspector.services.commands import check, demo, record, run
 from inspector.services.replay_commands import COMPARE_EPILOG, REPLAY_EPILOG, compare, replay
 from inspector.services.teach_command import TEACH_EPILOG, teach
 from inspector.store.commands import sessions
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(run)
+app.command()(record)
 app.command()(check)
 app.command(epilog=TEACH_EPILOG)(teach)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +95,7 @@ def find_model(name: str, folders: Sequence[Path]) -> Path:
         ConfigError: none has.
     """
     for folder in folders:
-        if (folder / name / "manifest.yaml").is_file():
+        if os.path.isfile(folder / name / "manifest.yaml"):  # where we may not look there is none
             return folder / name
     raise ConfigError(
         f"no model {name!r} (no manifest.yaml in {folders[0] / name}, nor in the other places searched); "

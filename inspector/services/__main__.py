@@ -1,6 +1,7 @@
 """One service as a process of its own: `python -m inspector.services NAME --domain D --site FILE`.
 
-Which recipe it is for says the supervisor: all services of a cell are to have the same.
+Which recipe it is for says the supervisor, and what else differs from the site file: all services of a cell
+are to have the same.
 """
 
 import argparse
@@ -15,6 +16,9 @@ def main() -> int:
     parser.add_argument("--domain", required=True, help="shared-memory domain of the cell")
     parser.add_argument("--site", required=True, type=Path, help="site file")
     parser.add_argument("--recipe", default="", help="one of the site's recipes; else the site as it stands")
+    parser.add_argument(
+        "--all-frames", action="store_true", help="record every frame, whatever the site says"
+    )
     arguments = parser.parse_args()
     # What imports make stays: looking for garbage among it takes a seventh of the start.
     gc.disable()
@@ -24,6 +28,9 @@ def main() -> int:
     from inspector.services.table import services  # noqa: PLC0415  see above
 
     site = apply_recipe(load_site(arguments.site), arguments.recipe)
+    if arguments.all_frames:
+        recorder = site.site.recorder.model_copy(update={"frames": "all"})
+        site = site.model_copy(update={"site": site.site.model_copy(update={"recorder": recorder})})
     table = services(site)
     index = [spec.name for spec in table].index(arguments.name)
     make = table[index].factory()

@@ -21,7 +21,7 @@ from inspector.plc.state import CellState, State
 from inspector.sensors.curve_file import load_scorers
 from inspector.sensors.intake import SensorIntake
 from inspector.services.changeover import RecipeCommands
-from inspector.services.journal import Journal
+from inspector.services.journal import Journal, entry_of
 from inspector.services.loop import Context
 from inspector.services.setup import arbiter_setup, outbox_folder
 from inspector.services.statements import Statements
@@ -46,11 +46,8 @@ from inspector.types import (
     Command,
     CommandKind,
     Fault,
-    FrameResult,
     Health,
-    JournalEntry,
     Message,
-    Opinion,
     OpinionRequest,
     PartTrigger,
     Resumed,
@@ -205,7 +202,7 @@ class ArbiterService:
         if isinstance(item, PartTrigger):
             self._statements.see(item)
         self._journal_seq += 1
-        entry = _entry(self._journal_seq, self._epoch, self._clock.now_ns(), item)
+        entry = entry_of(self._journal_seq, self._epoch, self._clock.now_ns(), item)
         latched_by = self._arbiter.latched_by
         outputs = self._arbiter.step(entry)
         latched = self._arbiter.latched_by is not latched_by
@@ -309,21 +306,6 @@ def _trigger_frames(context: Context) -> FrameSubscriber | None:
     if site.site.decision.trigger == "photo_eye":
         return None
     return context.bus.frame_subscriber(site.cameras[0].id)
-
-
-def _entry(seq: int, epoch: str, now_ns: int, item: Message | None) -> JournalEntry:
-    return JournalEntry(
-        seq=seq,
-        epoch=epoch,
-        now_ns=now_ns,
-        trigger=item if isinstance(item, PartTrigger) else None,
-        result=item if isinstance(item, FrameResult) else None,
-        event=item if isinstance(item, SensorEvent) else None,
-        opinion=item if isinstance(item, Opinion) else None,
-        command=item if isinstance(item, Command) else None,
-        health=item if isinstance(item, Health) else None,
-        resumed=item if isinstance(item, Resumed) else None,
-    )
 
 
 def _latency_ms(record: VerdictRecord) -> float:

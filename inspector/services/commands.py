@@ -1,4 +1,4 @@
-"""The commands that run a cell: `demo`, `run`, `check`. Heavy imports wait until they are needed."""
+"""The commands that run a cell: `demo`, `run`, `record`, `check`. Heavy imports wait until needed."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, DataError
 
 _LLM = {"default": "qwen2.5-coder-1.5b", "small": "smollm2-135m", "none": "none"}
 
@@ -99,6 +99,40 @@ def run(
     for finding in check_site(site):
         typer.echo(finding.line(), err=True)
     run_cell(site, site_file)
+
+
+def record(
+    site_file: Annotated[Path, typer.Argument(metavar="SITE", help="The site file (YAML).")],
+    parts: Annotated[int | None, typer.Option(help="End after so many parts.", min=1)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="End so long after all services are ready.", min=0.01)
+    ] = None,
+) -> None:
+    """Run a cell as `inspector run` does, for a session: all frames are recorded, whatever
+    `recorder.frames` says, and the session is named at the end.
+
+    The PLC gets its verdicts all the same. Ends with --parts, --minutes, Ctrl-C or SIGTERM.
+
+    Examples:
+
+      inspector record site.yaml --parts 200
+
+      inspector record site.yaml --minutes 10
+    """
+    from inspector.config_load import load_site  # noqa: PLC0415
+    from inspector.services.check import check_site  # noqa: PLC0415
+    from inspector.services.foreground import Fill, record_cell  # noqa: PLC0415
+
+    site = load_site(site_file)
+    for finding in check_site(site):
+        typer.echo(finding.line(), err=True)
+    fill = Fill(parts, None if minutes is None else 60 * minutes)
+    recorded = record_cell(site, site_file, fill)
+    for session in recorded.sessions:
+        typer.echo(session)
+    if not recorded.parts:
+        raise DataError("no part was judged; does the PLC publish its triggers?")
+    typer.echo(f"{recorded.parts} parts", err=True)
 
 
 def check(

@@ -25,10 +25,9 @@ from inspector.services.demo_site import DemoChoices, write_site
 from inspector.services.demo_summary import Measured, summarise
 from inspector.services.demo_view import DemoView
 from inspector.services.interrupt import Interrupt
-from inspector.services.recorder import run_id
+from inspector.services.recorder import sessions_of_run
 from inspector.services.setup import outbox_folder
 from inspector.services.supervisor import Supervisor
-from inspector.store.layout import read_meta, session_folders
 from inspector.topics import VERDICTS
 
 _READY_S = 60
@@ -201,11 +200,8 @@ class _Demo:
 
     def _session(self) -> str:
         """The session of this run, among those of other runs that may go on beside it."""
-        ours = run_id(str(os.getpid()), os.getpid())
-        for folder in reversed(session_folders(self._options.sessions)):
-            if read_meta(folder).info.run_id == ours:
-                return str(folder)
-        return ""
+        sessions = sessions_of_run(self._options.sessions, os.getpid())
+        return str(sessions[-1]) if sessions else ""
 
 
 class _Line:

@@ -10,7 +10,18 @@ from collections import deque
 
 from inspector.bus import Publisher
 from inspector.clock import NS_PER_S
-from inspector.types import Health, JournalEntry, ServiceState
+from inspector.types import (
+    Command,
+    FrameResult,
+    Health,
+    JournalEntry,
+    Message,
+    Opinion,
+    PartTrigger,
+    Resumed,
+    SensorEvent,
+    ServiceState,
+)
 
 RECORDER = "recorder"
 _KEEP_NS = 5 * NS_PER_S  # a killed recorder loses up to a second, and is noticed within one
@@ -18,6 +29,22 @@ _KEEP_ENTRIES = 20_000
 _BURST = 64
 _IN_FLIGHT = 96  # below the depth of the topic
 _NO_WORD_NS = 5 * NS_PER_S  # longer than the supervisor lets a recorder stand still: its word was lost
+
+
+def entry_of(seq: int, epoch: str, now_ns: int, item: Message | None) -> JournalEntry:
+    """Return the entry of an input; None is a tick of the clock."""
+    return JournalEntry(
+        seq=seq,
+        epoch=epoch,
+        now_ns=now_ns,
+        trigger=item if isinstance(item, PartTrigger) else None,
+        result=item if isinstance(item, FrameResult) else None,
+        event=item if isinstance(item, SensorEvent) else None,
+        opinion=item if isinstance(item, Opinion) else None,
+        command=item if isinstance(item, Command) else None,
+        health=item if isinstance(item, Health) else None,
+        resumed=item if isinstance(item, Resumed) else None,
+    )
 
 
 class Journal:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -10,9 +11,10 @@ import psutil
 from inspector.bus import Subscriber
 from inspector.clock import NS_PER_S
 from inspector.config import Site
+from inspector.errors import ConfigError
 from inspector.services.loop import Context
 from inspector.services.setup import arbiter_setup
-from inspector.store.layout import RESULTS_NAME, SessionInfo
+from inspector.store.layout import RESULTS_NAME, SessionInfo, read_meta, session_folders
 from inspector.store.results import ResultWriter
 from inspector.store.retention import enforce
 from inspector.store.session import RECORDED, SessionWriter
@@ -161,8 +163,24 @@ def _info(context: Context) -> SessionInfo:
 
 
 def run_id(domain: str, supervisor: int) -> str:
-    """Name a run of the cell: the supervisor's process, told apart from a later one of that number."""
+    """Name a run of the cell: the supervisor's process, told apart from a later one of that number.
+
+    `domain` is the shared memory's, which for a cell is that number too.
+    """
     return f"{domain}-{psutil.Process(supervisor).create_time():.2f}"
+
+
+def sessions_of_run(directory: Path, supervisor: int) -> tuple[Path, ...]:
+    """Return the sessions of the run whose supervisor is, or was, this process; the oldest first."""
+    ours = run_id(str(supervisor), supervisor)
+    return tuple(folder for folder in session_folders(directory) if _run_of(folder) == ours)
+
+
+def _run_of(session: Path) -> str:
+    try:
+        return read_meta(session).info.run_id
+    except ConfigError:
+        return ""  # of another version, or damaged: not of a run that goes on
 
 
 def _files(site: Site) -> dict[str, str]:

@@ -50,12 +50,18 @@ class _Child:
 class Supervisor:
     """Runs one cell. Belongs to the thread that made it.
 
-    `site` is the site as it stands in its file; the recipe is what was selected last.
-    Raises ConfigError when that one is not there any more.
+    `site` is the site as it stands in its file; the recipe is what was selected last. `all_frames` has them
+    recorded whatever the site says. Raises ConfigError when that one is not there any more.
     """
 
     def __init__(
-        self, site: Site, site_file: Path, log_dir: Path | None = None, *, clock: Clock | None = None
+        self,
+        site: Site,
+        site_file: Path,
+        log_dir: Path | None = None,
+        *,
+        clock: Clock | None = None,
+        all_frames: bool = False,
     ) -> None:
         self.recipe = recipe_in_use(site)
         for stale in stale_domains():
@@ -64,6 +70,7 @@ class Supervisor:
         self._site = site
         self._site_file = site_file
         self._log_dir = log_dir
+        self._differs = ["--all-frames"] if all_frames else []
         self._clock = clock or SystemClock()
         self.bus = Bus(self.domain, "supervisor")
         self._health_in = self.bus.subscriber(HEALTH)
@@ -133,7 +140,8 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         command = [sys.executable, "-m", "inspector.services", child.spec.name]
-        command += ["--domain", self.domain, "--site", str(self._site_file), "--recipe", self.recipe]
+        command += ["--domain", self.domain, "--site", str(self._site_file), *self._differs]
+        command += ["--recipe", self.recipe]
         environment = {**QUICK_START, **os.environ, "INSPECTOR_SUPERVISOR": str(os.getpid())}
         log_file = None
         if self._log_dir is not None:

@@ -115,8 +115,8 @@ def site_with_recipes(folder: Path) -> Path:
 def select(cell: Supervisor, recipe: str) -> list[RecipeRefused]:
     """As the arbiter does it; returns what it is told."""
     with Bus(cell.domain, "arbiter") as bus:
-        refusals = bus.subscriber(RECIPE_REFUSED)
-        bus.publisher(SELECT_RECIPE).send(SelectRecipe(recipe=recipe))
+        refusals, wishes = bus.subscriber(RECIPE_REFUSED), bus.publisher(SELECT_RECIPE)
+        wishes.send(SelectRecipe(recipe=recipe))
         cell.poll(0)
         return list(refusals.drain())
 
