@@ -13,6 +13,7 @@ from rich.table import Table
 from inspector.config import ArbiterSetup
 from inspector.config_load import load_site
 from inspector.errors import ConfigError, DataError
+from inspector.recipe import apply_recipe
 from inspector.services.setup import arbiter_setup
 from inspector.store.commands import DIFFERENT, OK, arbiter, arbiter_of, recorded_setup, replay_command
 from inspector.store.compare import Comparison, compare_runs
@@ -45,6 +46,7 @@ def replay(
     sessions: Annotated[
         list[Path], typer.Argument(metavar="SESSION...", help="Sessions, or folders of them.")
     ],
+    *,
     speed: Annotated[
         float | None, typer.Option(min=0.01, help="1 is as it was, 2 is twice as fast; else no waiting.")
     ] = None,
@@ -54,6 +56,7 @@ def replay(
     config: Annotated[
         Path | None, typer.Option(help="Decide by the policy of this site file instead.")
     ] = None,
+    recipe: Annotated[str, typer.Option(help="With --config: as this recipe of it has it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide recorded sessions again and compare every verdict with the recorded one.
@@ -61,6 +64,8 @@ def replay(
     As recorded, they must be equal bit for bit: exit status 0 says so, 1 that some differ, 2 that this is no
     session. With --model or --config: which verdicts change, and why; 1 when some do.
     """
+    if recipe and config is None:
+        raise ConfigError("--recipe: only with --config, whose recipe it is")
     sessions = [session for path in sessions for session in _sessions_at(path)]
     if model is None and config is None:
         status = [replay_command(each, arbiter, speed=speed, as_json=as_json) for each in sessions]
@@ -71,7 +76,7 @@ def replay(
         raise typer.Exit(max(status))
     if speed is not None:
         raise ConfigError("--speed: only for a replay as recorded")
-    comparisons = [_what_if(session, model, config) for session in sessions]
+    comparisons = [_what_if(session, model, config, recipe) for session in sessions]
     for session, comparison in zip(sessions, comparisons, strict=True):
         _show(f"{session.name} with {_changes(model, config)}", comparison, as_json=as_json)
     raise typer.Exit(DIFFERENT if any(comparison.changes for comparison in comparisons) else OK)
@@ -101,21 +106,23 @@ def _sessions_at(path: Path) -> tuple[Path, ...]:
     return (path,) if (path / META_NAME).is_file() else session_folders(path) or (path,)
 
 
-def _what_if(session: Path, model: Path | None, config: Path | None) -> Comparison:
+def _what_if(session: Path, model: Path | None, config: Path | None, recipe: str) -> Comparison:
     try:
         reader = SessionReader(session)
         was = recorded_setup(reader.meta.info.arbiter_setup)
         results = _infer(reader, model) if model is not None else {}
-        now = _setup(was, config, results)
+        now = _setup(was, config, recipe, results)
         again: Iterable[VerdictRecord] = decide_again(reader, lambda _: arbiter_of(now), results)
         return compare_runs(reader.messages(VERDICTS), again, was, now)
     except DataError as error:
         raise ConfigError(str(error)) from error
 
 
-def _setup(was: ArbiterSetup, config: Path | None, results: dict[ResultKey, FrameResult]) -> ArbiterSetup:
+def _setup(
+    was: ArbiterSetup, config: Path | None, recipe: str, results: dict[ResultKey, FrameResult]
+) -> ArbiterSetup:
     """The setup to decide by: of the site file where one is given, with the new model's hash."""
-    now = was if config is None else arbiter_setup(load_site(config))
+    now = was if config is None else arbiter_setup(apply_recipe(load_site(config), recipe))
     if set(now.cameras) != set(was.cameras):
         raise ConfigError(f"{config}: its cameras {now.cameras} are not those recorded, {was.cameras}")
     hashes = {result.model_sha256 for result in results.values()}

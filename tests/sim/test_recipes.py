@@ -10,7 +10,8 @@ import onnx
 import psutil
 import pytest
 from brokers import Mosquitto
-from line_and_cell import REPOSITORY, LineAndCell
+from cameras import virtual_camera
+from line_and_cell import REPOSITORY, LineAndCell, write_site
 from plc_cell import TOPICS
 from whole_cell import INSPECTOR
 
@@ -169,6 +170,22 @@ def test_a_line_changes_its_product(cell: RecipeCell) -> None:
             [str(INSPECTOR), "replay", str(session)], capture_output=True, text=True, check=False
         )
         assert replay.returncode == 0, replay.stdout + replay.stderr
+
+
+def test_check_fails_on_a_recipe_that_would_be_refused(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    make_model(tmp_path / "models" / "a", "a")
+    camera = virtual_camera("--serial", "SIM-0001")
+    camera.start()
+    try:
+        for recipes, status in ((RECIPES[:1], 0), ([RECIPES[0], RECIPES[2]], 2)):
+            site_file = write_site(tmp_path, camera.address, mosquitto.port, {"recipes": recipes})
+            command = [str(INSPECTOR), "check", str(site_file)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stdout + done.stderr
+    finally:
+        camera.kill()
+    assert "error  recipe flange_c: detector.model: no model 'damaged'" in done.stdout
+    assert done.stderr.splitlines()[-1].endswith("1 of its recipes cannot be selected, see above")
 
 
 def models_of(session: Path) -> set[str]:
