@@ -10,7 +10,9 @@ _AGAIN_NS = 10 * NS_PER_S  # a program that sends its command in every cycle is 
 
 
 class Changeover:
-    """One for the life of an arbiter, which ends with a changeover. `pending` is being prepared, or ""."""
+    """One for the life of an arbiter, which ends with a changeover. `pending` is what the supervisor has in
+    hand, or "".
+    """
 
     def __init__(self, recipes: tuple[str, ...], in_use: str) -> None:
         self._recipes = recipes
@@ -19,26 +21,13 @@ class Changeover:
         self._told = ""
         self._told_ns = 0
 
-    def select(self, recipe: str, *, stopped: bool, latched: bool, parts_open: bool) -> str:
-        """Take a command. Returns why it is refused; "" when not: see `pending`.
+    @property
+    def target(self) -> str:
+        """The recipe that is in use, or will be. Selecting it is no mistake: QoS 1 may repeat a command."""
+        return self.pending or self._in_use
 
-        For the recipe that is in use, or being prepared, there is nothing to do: QoS 1 may repeat a command.
-        """
-        if recipe == (self.pending or self._in_use):
-            return ""
-        reason = self._why_not(recipe, stopped=stopped, latched=latched, parts_open=parts_open)
-        if not reason:
-            self.pending = recipe
-        return reason
-
-    def is_news(self, text: str, now_ns: int) -> bool:
-        """Whether a refusal is to be told, or was a moment ago."""
-        if text == self._told and now_ns - self._told_ns < _AGAIN_NS:
-            return False
-        self._told, self._told_ns = text, now_ns
-        return True
-
-    def _why_not(self, recipe: str, *, stopped: bool, latched: bool, parts_open: bool) -> str:
+    def why_not(self, recipe: str, *, stopped: bool, latched: bool, parts_open: bool) -> str:
+        """Return why another recipe than `target` cannot be prepared now; "" when it can."""
         if recipe not in self._recipes:
             return no_such_recipe(recipe, self._recipes)
         if self.pending:
@@ -50,3 +39,10 @@ class Changeover:
         if parts_open:
             return "a part is being judged; send it again when its verdict is there"
         return ""
+
+    def is_news(self, text: str, now_ns: int) -> bool:
+        """Whether a refusal is to be told, or was a moment ago."""
+        if text == self._told and now_ns - self._told_ns < _AGAIN_NS:
+            return False
+        self._told, self._told_ns = text, now_ns
+        return True

@@ -23,12 +23,15 @@ class RecipeCommands:
 
     def take(self, recipe: str, *, stopped: bool, latched: bool, parts_open: bool) -> None:
         """Take a command."""
-        before = self._changeover.pending
-        refused = self._changeover.select(recipe, stopped=stopped, latched=latched, parts_open=parts_open)
+        changeover = self._changeover
+        if recipe == changeover.target:
+            return
+        refused = changeover.why_not(recipe, stopped=stopped, latched=latched, parts_open=parts_open)
         if refused:
             self._refuse(recipe, refused)
-        elif self._changeover.pending != before:
-            self._selected.send(SelectRecipe(recipe=recipe))
+            return
+        changeover.pending = recipe
+        self._selected.send(SelectRecipe(recipe=recipe))
 
     def poll(self) -> None:
         """Hear the supervisor."""
