@@ -98,7 +98,7 @@ def poll_until(bridge: SparkplugBridge, condition: Callable[[], bool], what: str
 
 
 def started(config: BrokerConfig, folder: Path) -> SparkplugBridge:
-    bridge = SparkplugBridge(config, PLACE, folder, CLOCK, lambda: None)
+    bridge = SparkplugBridge(config, PLACE, folder, CLOCK, lambda: None, recipe="flange_b")
     bridge.start()
     return bridge
 
@@ -114,7 +114,7 @@ def test_births_data_rebirth_on_command_and_a_death_at_the_end(
     bridge.verdict(verdict(2))
     poll_until(bridge, lambda: host.kinds().count("DDATA") >= 2, "two data")
     values = host.judge().values
-    assert values["State"] == "ContinuousExecution"
+    assert (values["State"], values["Recipe"]) == ("ContinuousExecution", "flange_b")
     assert values["Verdict/Id"] == "boot-2"
     assert values["Counters/REJECT"] == 2
     host.command("Node Control/Reboot")

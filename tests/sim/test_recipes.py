@@ -82,7 +82,8 @@ class RecipeCell(LineAndCell):
         before = len(self.plc.leaves("state"))
 
         def taken() -> bool:
-            return any(each["state"] == "Preoperational" for each in self.plc.leaves("state")[before:])
+            later = self.plc.leaves("state")[before:]
+            return any(each["state"] == "Preoperational" or each["recipe"] == recipe for each in later)
 
         self._select_until(recipe, taken)
 
@@ -137,8 +138,9 @@ def test_a_line_changes_its_product(cell: RecipeCell) -> None:
     cell.until_verdicts(6, model=cell.models["b"], decision="CONFIRMED_ACTION")
 
     cell.cut_the_power()
+    before = len(cell.plc.leaves("state"))
     cell.start("run")
-    cell.until(lambda: cell.plc.leaves("state")[-1]["state"] == "Preoperational", "its return")
+    cell.until(lambda: len(cell.plc.leaves("state")) > before, "its return")
     cell.until_state("ContinuousExecution", "flange_b")
     cell.until_verdicts(4, model=cell.models["b"], decision="CONFIRMED_ACTION")
 
