@@ -50,8 +50,8 @@ class _Child:
 class Supervisor:
     """Runs one cell. Belongs to the thread that made it.
 
-    `site` is the site as it stands in its file; the recipe is what was selected last. `all_frames` has them
-    recorded whatever the site says. Raises ConfigError when that one is not there any more.
+    `site` is the site as it stands in its file; with `all_frames` they are recorded whatever it says. The
+    recipe is the one that was selected last; raises ConfigError when it is not there any more.
     """
 
     def __init__(
