@@ -29,6 +29,10 @@ class TensorRt:
     def ahead_of_time(self) -> bool:
         return self.name == "tensorrt_rtx"
 
+    def new_log(self) -> Any:
+        """A logger for the library that keeps warnings and errors in `messages`, oldest first."""
+        return _new_log(self.api)
+
 
 def find_tensorrt(name: LibraryName | None = None) -> TensorRt:
     """The library named, or TensorRT, or TensorRT for RTX. Raises ModelError when there is none."""
@@ -41,6 +45,19 @@ def find_tensorrt(name: LibraryName | None = None) -> TensorRt:
             if api is not None and hasattr(api, "Builder"):
                 return TensorRt(library, str(api.__version__), api)
     raise ModelError(_MISSING)
+
+
+def _new_log(api: Any) -> Any:
+    class Log(api.ILogger):  # type: ignore[misc]  # the library's class, which is there only now
+        def __init__(self) -> None:
+            api.ILogger.__init__(self)
+            self.messages: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in {api.ILogger.WARNING, api.ILogger.ERROR, api.ILogger.INTERNAL_ERROR}:
+                self.messages.append(message)
+
+    return Log()
 
 
 def _import(module: str) -> Any:
