@@ -149,8 +149,8 @@ class PycudaSlot:
         if not (large and self._pool.holds(address, size)):  # small, not shared, or refused by the driver
             np.copyto(self._staging[place, :size], image.reshape(-1).view(np.uint8))
             address = self._staging.ctypes.data + place * int(self._staging.shape[1])
-        if self._events and place == 0:
-            self._events.begin()
+        if self._events:
+            self._events.frame_begins(place)
         if self._gpu.integrated:  # the device reads the CPU's memory: nothing to copy
             self._prepare(self._api.device_address(address), target, admitted)
         elif admitted.as_is:

@@ -39,14 +39,15 @@ class StageEvents:
 
     def __init__(self, api: DriverApi, clock: EventClock, slot: int, stream: int, max_batch: int) -> None:
         self._api, self._clock, self._slot, self._stream = api, clock, slot, stream
-        self._outside = [api.event(timed=True) for _ in range(1 + 2 * max_batch)]
+        self._outside = [api.event(timed=True) for _ in range(3 * max_batch)]
         self._inside: dict[str, int] = {}  # of all graphs of the slot, in the order of the stages
         self._marks: list[tuple[str, int]] = []
         self._stages: list[Stage] = []
 
-    def begin(self) -> None:
-        """A run begins."""
-        self._marks.clear()
+    def frame_begins(self, place: int) -> None:
+        """Frame number `place` of a batch is uploaded next; with the first one a run begins."""
+        if place == 0:
+            self._marks.clear()
         self.ended(_GAP)
 
     def ended(self, name: str) -> None:
