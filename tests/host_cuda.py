@@ -1,13 +1,12 @@
-"""pycuda, libcuda and TensorRT on the host: what they do for a `PycudaSlot`, in order and by their rules.
+"""pycuda and libcuda on the host: what they do for a `PycudaSlot`, in order and by their rules.
 
-Device memory is host memory, kernels are ours compiled by cc, the network runs in OpenVINO. A stream is a
-thread of its own, so that what is read too early is not there yet. An error on the "device" stays.
+Device memory is host memory, kernels are ours compiled by cc. A stream is a thread of its own, so that what
+is read too early is not there yet. An error on the "device" stays.
 """
 
 import ctypes
 import itertools
 import queue
-import struct
 import threading
 import time
 import weakref
@@ -17,16 +16,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from host_kernels import compile_for_host
+from host_kernels import DecodeArguments, PrepareArguments, compile_for_host
 
-from inspector.detect.cuda.batch_graph import with_batch_axis
-from inspector.detect.cuda.decode_plan import WORK_INTS_PER_CELL, Answer, DecodeParameters
+from inspector.detect.cuda.decode_plan import WORK_INTS_PER_CELL, Answer
 from inspector.detect.cuda.gpu_slot import GpuError
 from inspector.detect.cuda.nvrtc import KERNELS
-from inspector.detect.cuda.prepare_plan import Prepare
-from inspector.detect.engines.cpu_run import CpuRun
-from inspector.detect.teaching.graph import IMAGE, SCORE, SCORE_MAP
 
 Call = Callable[[], object]
 WAIT_S = 20.0
@@ -171,7 +165,7 @@ class HostCuda:
         return {"prepare": self._prepare, "decode": self._decode}[name]
 
     def _prepare(self, *arguments: Any, block: Any, grid: Any, stream: HostStream) -> None:
-        given = _PrepareArguments.unpack(arguments)
+        given = PrepareArguments.unpack(arguments)
         assert grid[0] * block[0] >= given.plan.out_w
         assert grid[1] * block[1] >= given.plan.out_h
         kernel = self._host["prepare"].prepare
@@ -184,7 +178,7 @@ class HostCuda:
 
     def _decode(self, *arguments: Any, block: Any, grid: Any, stream: HostStream) -> None:
         """One block an image, as the kernel finds its place by the block's number."""
-        given = _DecodeArguments.unpack(arguments)
+        given = DecodeArguments.unpack(arguments)
         cells, answer_bytes = given.plan.rows * given.plan.columns, ctypes.sizeof(Answer)
         kernel, images = self._host["decode"].decode, range(grid[0])
         assert block[0] <= 1024
@@ -291,122 +285,3 @@ class Module:
     def get_function(self, name: str) -> Callable[..., None]:
         assert name.encode() in self._cubin
         return self._cuda.kernel(name)
-
-
-class _Arguments(ctypes.Structure):
-    """A kernel's parameters as its C compiler lays them out."""
-
-    @classmethod
-    def unpack(cls, arguments: tuple[Any, ...]) -> Any:
-        """From what pycuda makes of the arguments (`_build_arg_buf`); its `pack` is a copy of Python's."""
-        layout = "".join(
-            f"{value.itemsize}s" if isinstance(value, np.void) else value.dtype.char for value in arguments
-        )
-        data = struct.pack(
-            layout,
-            *(a.tobytes() if isinstance(a, np.void) else a.item() for a in arguments),
-        )
-        last = getattr(cls, cls._fields_[-1][0])
-        assert len(data) == last.offset + last.size, "a launch with a buffer of another size is refused"
-        return cls.from_buffer_copy(data.ljust(ctypes.sizeof(cls), b"\0"))
-
-
-class _PrepareArguments(_Arguments):
-    _fields_ = (("source", ctypes.c_uint64), ("out", ctypes.c_uint64), ("plan", Prepare))
-
-
-class _DecodeArguments(_Arguments):
-    _fields_ = (
-        ("score", ctypes.c_uint64), ("score_map", ctypes.c_uint64), ("plan", DecodeParameters),
-        ("work", ctypes.c_uint64), ("answers", ctypes.c_uint64),
-    )  # fmt: skip
-
-
-class IExecutionContext:
-    """A graph captured from it is right while its shape stays, and only after a run with that shape."""
-
-    def __init__(self, cuda: HostCuda, run: CpuRun) -> None:
-        self._cuda, self._run = cuda, run
-        self._address: dict[str, int] = {}
-        self._shape: tuple[int, ...] = ()
-        self._ran: tuple[int, ...] = ()
-        self._scratch = 0
-
-    def set_device_memory(self, memory: int, size: int) -> None:
-        assert memory
-        assert size == ICudaEngine.device_memory_size_v2
-        self._scratch = memory
-
-    def set_tensor_address(self, name: str, memory: int) -> bool:
-        assert not self._cuda.capturing
-        self._address[name] = memory
-        return True
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        assert name == IMAGE
-        assert not self._cuda.capturing
-        self._shape = shape
-        return "set_input_shape" not in self._cuda.fails
-
-    def execute_async_v3(self, stream_handle: int) -> bool:
-        shape, stream = self._shape, self._cuda.stream(stream_handle)
-        assert self._scratch
-        assert stream.captured is None or self._ran == shape, "captured before a run with this shape"
-        if "execute_async_v3" in self._cuda.fails:
-            return False
-        stream.enqueue(lambda: self._infer(shape))
-        self._ran = shape
-        return True
-
-    def _infer(self, shape: tuple[int, ...]) -> None:
-        assert self._shape == shape, "another shape was set since the capture"
-        pixels = np.frombuffer(ctypes.string_at(self._address[IMAGE], int(np.prod(shape))), np.uint8)
-        with self._cuda.computes:
-            outputs = self._run(pixels.reshape(shape))
-        for name in (SCORE, SCORE_MAP):
-            data = np.ascontiguousarray(outputs[name], np.float32)
-            ctypes.memmove(self._address[name], data.ctypes.data, data.nbytes)
-
-
-class ICudaEngine:
-    device_memory_size_v2 = 4096
-
-    def __init__(self, cuda: HostCuda, onnx_path: Path) -> None:
-        self._cuda = cuda
-        graph = with_batch_axis(onnx.load(onnx_path))
-        self._run = CpuRun(graph.SerializeToString(), "host", threads=1)
-
-    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return tuple(-1 if length is None else length for length in self._run.shapes()[name])
-
-    def get_tensor_dtype(self, name: str) -> type:
-        assert name in {SCORE, SCORE_MAP}
-        return np.float32
-
-    def create_execution_context(self, runtime_config: object = None) -> IExecutionContext:
-        del runtime_config
-        return IExecutionContext(self._cuda, self._run)
-
-    def create_runtime_config(self) -> "IRuntimeConfig":
-        return IRuntimeConfig()
-
-
-class IRuntimeConfig:
-    dynamic_shapes_kernel_specialization_strategy = "LAZY"
-
-    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
-        assert strategy.name == "USER_MANAGED"
-
-    def create_runtime_cache(self) -> "IRuntimeCache":
-        return IRuntimeCache()
-
-    def set_runtime_cache(self, cache: object) -> bool:
-        return cache is not None
-
-
-class IRuntimeCache:
-    def deserialize(self, blob: bytes) -> bool:
-        return bool(blob)
-
-    def serialize(self) -> bytes:
-        return b"compiled for the device"

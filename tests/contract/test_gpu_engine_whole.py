@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from host_cuda import HostCuda, ICudaEngine, IExecutionContext, IRuntimeCache, IRuntimeConfig
+from host_cuda import HostCuda
+from host_tensorrt import ICudaEngine, IExecutionContext, IRuntimeCache, IRuntimeConfig
 from tiny_model import tiny_frame, write_tiny_model
 from typer.testing import CliRunner
 

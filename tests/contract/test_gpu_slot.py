@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from host_cuda import HostCuda, ICudaEngine
+from host_cuda import HostCuda
+from host_tensorrt import ICudaEngine
 from tiny_model import COLUMNS, HEIGHT, ROWS, WIDTH, tiny_frame, write_tiny_model
 
 from inspector.clock import SystemClock
