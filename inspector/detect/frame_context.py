@@ -24,5 +24,7 @@ def frame_context(pixels: NetworkInput) -> FrameContext:
     centre = image[top : top + _SIDE_PX, left : left + _SIDE_PX]
     grey = centre[..., 0] if centre.shape[2] == 1 else cv2.cvtColor(centre, cv2.COLOR_RGB2GRAY)
     edges = cv2.Laplacian(np.ascontiguousarray(grey), cv2.CV_16S)
-    _, deviation = cv2.meanStdDev(edges)
-    return FrameContext(light_level=light, sharpness=(float(deviation[0, 0]) / 255.0) ** 2)
+    # Of squares and sums, which are exact: cv2.meanStdDev takes seven times as long on 16 bits.
+    mean = cv2.sumElems(edges)[0] / edges.size
+    variance = max(0.0, cv2.norm(edges, cv2.NORM_L2SQR) / edges.size - mean * mean)
+    return FrameContext(light_level=light, sharpness=variance / 255.0**2)

@@ -19,13 +19,15 @@ def load_detector(
     clock: Clock | None = None,
     on_ready: Callable[[], None] = lambda: None,
     cache_dir: Path | None = None,
+    timed: bool = False,
 ) -> Engine:
     """Load `config.model` and return an engine that is warm.
 
     `on_ready` is called from the engine's thread whenever `collect` may have something.
     `cache_dir` holds compiled models, which makes later starts fast; None is the user's cache
-    folder, and without one that can be written there is no cache. Raises ConfigError when the
-    model is missing or its manifest malformed, ModelError when it is damaged or cannot be run.
+    folder, and without one that can be written there is no cache. `timed` has a GPU engine time the
+    stages of each run, for measurements. Raises ConfigError when the model is missing or its manifest
+    malformed, ModelError when it is damaged or cannot be run.
     """
     folder = find_model(config.model, [models_dir, Path()])
     manifest = load_manifest(folder)
@@ -41,6 +43,7 @@ def load_detector(
             clock=clock or SystemClock(),
             on_ready=on_ready,
             cache_dir=_writable(cache_dir or _user_cache("tensorrt")),
+            timed=timed,
         )
     from inspector.detect.engines.openvino_model import load_model  # noqa: PLC0415  # see above
 

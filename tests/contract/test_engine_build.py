@@ -20,10 +20,12 @@ from inspector.detect.cuda.engine_file import (
     read_engine,
     write_engine,
 )
+from inspector.detect.cuda.int8_graph import quantized_values
 from inspector.detect.cuda.load_network import load_engine, wanted_here
 from inspector.detect.cuda.renew import renew_engine
 from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
 from inspector.detect.model.manifest import Manifest, load_manifest
+from inspector.detect.quantizing.q_dq import Range
 from inspector.errors import ConfigError, ModelError
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -52,8 +54,11 @@ def build(
     return files, phases
 
 
-def test_the_demo_model_builds_for_every_card_and_the_report_is_clean(rtx: TensorRt, tmp_path: Path) -> None:
-    files, phases = build(rtx, tmp_path, *RTX_ARCHES, precision="fp16")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_demo_model_builds_for_every_card_and_the_report_is_clean(
+    rtx: TensorRt, tmp_path: Path, precision: Precision
+) -> None:
+    files, phases = build(rtx, tmp_path, *RTX_ARCHES, precision=precision)
     assert [file.header.arch for file in files] == list(RTX_ARCHES)
     for file in files:
         assert file.report == ()
@@ -63,12 +68,20 @@ def test_the_demo_model_builds_for_every_card_and_the_report_is_clean(rtx: Tenso
     assert phases, "no progress was reported"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("arch", ["sm_75", "sm_86", "sm_120"])
-def test_the_backbone_builds(rtx: TensorRt, arch: str, precision: Precision) -> None:
-    model = onnx.load(MODELS / "efficientnet_lite0" / "backbone.onnx")
-    options = BuildOptions(arch=arch, precision=precision, max_batch=8, sizes={"height": 256, "width": 256})
-    assert build_engine(model, "0" * 64, options, rtx).report == ()
+def test_the_cards_that_are_promised_are_among_them() -> None:
+    assert set(parse_arches("sm_75,sm_80,sm_86,sm_89,sm_120")) <= set(RTX_ARCHES)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("graph", sorted(MODELS.glob("*/*.onnx")), ids=lambda path: path.parent.name)
+def test_every_shipped_graph_builds_for_every_card(rtx: TensorRt, graph: Path, precision: Precision) -> None:
+    model = onnx.load(graph)
+    ranges = dict.fromkeys(quantized_values(model), Range(-6.0, 6.0)) if precision == "int8" else {}
+    for arch in RTX_ARCHES:
+        options = BuildOptions(
+            arch=arch, precision=precision, max_batch=4, ranges=ranges, sizes={"height": 256, "width": 256}
+        )
+        assert build_engine(model, "0" * 64, options, rtx).report == (), arch
 
 
 def test_int8_builds_from_images_and_passes_the_parity_gate(rtx: TensorRt, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The GPU engine as far as no GPU is needed, and on a GPU where there is one."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -25,7 +28,7 @@ from inspector.detect.engines.outcome import frame_result
 from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.load import load_detector
 from inspector.detect.model.manifest import Manifest
-from inspector.errors import ConfigError, InspectorError
+from inspector.errors import ConfigError, InspectorError, ModelError
 from inspector.types import Frame, FrameMeta, FrameResult, ResultStatus
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -192,6 +195,38 @@ def test_a_gpu_engine_without_a_gpu_is_one_clear_line(manifest: Manifest, folder
     with pytest.raises(ConfigError, match=r"set detector\.engine to openvino") as caught:
         load_detector(config, folder / "models")
     assert "\n" not in str(caught.value)
+
+
+def test_inspector_is_imported_whole_where_nothing_of_nvidia_is_installed() -> None:
+    """Every module but what asks for another extra (torch); the GPU's own too, as they import late."""
+    code = """
+import importlib, pkgutil, sys
+for library in ("tensorrt", "tensorrt_rtx"):
+    sys.modules.update(dict.fromkeys([library, library + "_bindings", library + "_libs"]))
+sys.modules.update(dict.fromkeys(["pycuda", "pynvml", "nvidia"]))
+import inspector
+for module in pkgutil.walk_packages(inspector.__path__, "inspector."):
+    if module.name != "inspector.services.__main__":
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name in sys.modules:
+                print(module.name, error.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def test_a_tensorrt_that_is_too_old_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, right in (("8.6.1", False), ("10.0.1", False), ("10.1.0", True), ("11.0.0.4", True)):
+        old = ModuleType("tensorrt")
+        vars(old).update(__version__=version, Builder=object)
+        monkeypatch.setitem(sys.modules, "tensorrt", old)
+        if right:
+            assert find_tensorrt("tensorrt").version == version
+        else:
+            with pytest.raises(ModelError, match=rf"tensorrt {version} is too old: install 10\.1 or later"):
+                find_tensorrt("tensorrt")
 
 
 def test_a_missing_driver_is_one_clear_line() -> None:

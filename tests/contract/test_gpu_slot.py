@@ -1,212 +1,63 @@
-"""The CUDA slot over stand-ins for pycuda, the driver and TensorRT: what is enqueued, where, in which order.
+"""The CUDA slot over stand-ins for pycuda, the driver and TensorRT: what is enqueued, in which order."""
 
-Device memory is host memory, kernels are ours compiled by cc, and a captured graph is a list of calls.
-"""
-
-import ctypes
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 import pytest
-from host_kernels import compile_for_host
+from host_cuda import HostCuda
+from host_tensorrt import ICudaEngine
 from tiny_model import COLUMNS, HEIGHT, ROWS, WIDTH, tiny_frame, write_tiny_model
 
-from inspector.detect.cuda.batch_graph import with_batch_axis
-from inspector.detect.cuda.decode_plan import DecodeParameters, decode_parameters
+from inspector.clock import SystemClock
+from inspector.detect.cuda.decode_plan import decode_parameters
 from inspector.detect.cuda.device import Gpu
 from inspector.detect.cuda.driver_api import DriverApi
 from inspector.detect.cuda.frame_pool import FramePool
 from inspector.detect.cuda.gpu_slot import GpuError, GpuLane, admit
-from inspector.detect.cuda.prepare_plan import Prepare
 from inspector.detect.cuda.pycuda_slot import Network, PycudaSlot
-from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.cuda.stage_events import EventClock
+from inspector.detect.engines.engine_errors import EngineLostError
+from inspector.detect.engines.stages import COPY_IN, COPY_OUT, DECODING, NETWORK, PREPARATION
 from inspector.detect.model.decode import decode_anomaly_map
 from inspector.detect.model.manifest import InputLayout, Manifest
-from inspector.detect.teaching.graph import IMAGE, SCORE, SCORE_MAP
+from inspector.detect.teaching.graph import SCORE, SCORE_MAP
 from inspector.types import Frame, FrameMeta
 
 BATCH = 2
-Call = Callable[[], object]
-
-
-class Memory:
-    """A device allocation."""
-
-    def __init__(self, size: int) -> None:
-        self.bytes = np.zeros(int(size), np.uint8)
-
-    def __int__(self) -> int:
-        return int(self.bytes.ctypes.data)
-
-
-class Stream:
-    """Runs what is enqueued at once, or keeps it while a graph is captured."""
-
-    handle = 7
-
-    def __init__(self) -> None:
-        self.captured: list[Call] | None = None
-
-    def enqueue(self, call: Call) -> None:
-        if self.captured is None:
-            call()
-        else:
-            self.captured.append(call)
-
-
-class Driver:
-    """pycuda.driver and libcuda in one."""
-
-    class Error(Exception):
-        pass
-
-    class MemoryError(Error):  # noqa: A001 - pycuda's name
-        pass
-
-    def __init__(self) -> None:
-        self.stream = Stream()
-        self.graphs: list[list[Call]] = []
-        self.copies_in: list[int] = []
-        self.fails = ""
-
-    def Stream(self) -> Stream:  # noqa: N802 - pycuda's name
-        return self.stream
-
-    def pagelocked_empty(self, shape: Any, kind: Any) -> npt.NDArray[Any]:
-        return np.zeros(shape, kind)
-
-    def mem_alloc(self, size: int) -> Memory:
-        if self.fails == "mem_alloc":
-            raise Driver.MemoryError("cuMemAlloc failed: out of memory")
-        return Memory(size)
-
-    def current_context(self) -> int:
-        return 1
-
-    def use_context(self, context: int) -> None:
-        assert context == 1
-
-    def event(self) -> int:
-        return 2
-
-    def record(self, event: int, stream: int) -> None:
-        assert (event, stream) == (2, 7)
-
-    def wait(self, event: int) -> None:
-        assert event == 2
-
-    def copy_in(self, device: int, host: int, size: int, stream: int) -> None:
-        del stream
-        self.copies_in.append(host)
-        self.stream.enqueue(lambda: ctypes.memmove(device, host, size))
-
-    def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
-        del stream
-        self.stream.enqueue(lambda: ctypes.memmove(host, device, size))
-
-    def begin_capture(self, stream: int) -> None:
-        del stream
-        self.stream.captured = []
-
-    def end_capture(self, stream: int) -> int:
-        del stream
-        assert self.stream.captured is not None
-        self.graphs.append(self.stream.captured)
-        self.stream.captured = None
-        return len(self.graphs) - 1
-
-    def launch(self, graph: int, stream: int) -> None:
-        del stream
-        for call in self.graphs[graph]:
-            call()
-
-
-class Execution:
-    """TensorRT's execution context; the network runs in OpenVINO."""
-
-    def __init__(self, driver: Driver, run: CpuRun) -> None:
-        self._driver, self._run = driver, run
-        self._address: dict[str, int] = {}
-        self._shape: tuple[int, ...] = ()
-        self.starts = True
-
-    def set_tensor_address(self, name: str, address: int) -> None:
-        self._address[name] = address
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        assert name == IMAGE
-        self._shape = shape
-
-    def execute_async_v3(self, stream: int) -> bool:
-        assert stream == 7
-        shape = self._shape
-        self._driver.stream.enqueue(lambda: self._infer(shape))
-        return self.starts
-
-    def _infer(self, shape: tuple[int, ...]) -> None:
-        pixels = np.frombuffer(ctypes.string_at(self._address[IMAGE], int(np.prod(shape))), np.uint8)
-        outputs = self._run(pixels.reshape(shape))
-        for name in (SCORE, SCORE_MAP):
-            data = np.ascontiguousarray(outputs[name], np.float32)
-            ctypes.memmove(self._address[name], data.ctypes.data, data.nbytes)
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 
 
 class Bench:
     """A slot on the stand-ins. `on_device` says whether the score map is decoded there."""
 
     def __init__(self, folder: Path, manifest: Manifest, on_device: bool = True) -> None:
-        self.driver = Driver()
-        self.kernels = {name: compile_for_host(name, folder) for name in ("prepare", "decode")}
-        model = with_batch_axis(onnx.load(folder / "tiny" / "model.onnx"))
-        self.execution = Execution(self.driver, CpuRun(model.SerializeToString(), "tiny", threads=1))
+        self.cuda = HostCuda(folder)
+        self.api = cast("DriverApi", self.cuda)
+        self.engine = ICudaEngine(self.cuda, folder / "tiny" / "model.onnx")
         self.parameters = decode_parameters(ROWS, COLUMNS, manifest) if on_device else None
         self.network = Network(
             image_bytes=WIDTH * HEIGHT, image_shape=(HEIGHT, WIDTH, 1),
             outputs={SCORE: ((), np.float32), SCORE_MAP: ((ROWS, COLUMNS), np.float32)},
-            max_batch=BATCH, new_context=lambda: self.execution,
-            prepare=self.prepare, decode=self.decode, parameters=self.parameters,
+            max_batch=BATCH, new_context=self.engine.create_execution_context,
+            scratch_bytes=ICudaEngine.device_memory_size_v2,
+            prepare=self.cuda.kernel("prepare"), decode=self.cuda.kernel("decode"),
+            parameters=self.parameters,
         )  # fmt: skip
-        self.manifest = manifest
+        self.clock = EventClock(self.api, SystemClock())
 
-    def slot(self) -> PycudaSlot:
-        gpu = Gpu(driver=self.driver, context=None, name="host", arch="sm_00", integrated=False)
-        pool = FramePool(lambda *_: None, lambda _: None)
-        slot = PycudaSlot(gpu, cast("DriverApi", self.driver), self.network, pool)
-        slot.warm_up()
-        return slot
-
-    def prepare(self, source: Any, target: Any, plan: Any, **launch: Any) -> None:
-        parameters = Prepare.from_buffer_copy(bytes(plan))
-        blocks, threads = launch["grid"], launch["block"]
-        assert blocks[0] * threads[0] >= parameters.out_w
-        assert blocks[1] * threads[1] >= parameters.out_h
-        self.driver.stream.enqueue(
-            lambda: self.kernels["prepare"].prepare(
-                ctypes.c_void_p(int(source)), ctypes.c_void_p(int(target)), ctypes.byref(parameters)
-            )
+    def slot(self, *, timed: bool = False, number: int = 0, integrated: bool = False) -> PycudaSlot:
+        gpu = Gpu(
+            driver=self.cuda, context=self.cuda.context, name="host", arch="sm_00", integrated=integrated
         )
-
-    def decode(self, *arguments: Any, **launch: Any) -> None:
-        """One block an image, as the kernel finds its place by the block's number."""
-        score, score_map, plan, work, answers = arguments
-        assert len(bytes(plan)) % 8 == 0  # the next argument is a pointer
-        parameters = DecodeParameters.from_buffer_copy(bytes(plan))
-        cells, answer_bytes = ROWS * COLUMNS, 8 + 20 * 20 + 4 * 64 * 64
-
-        def run() -> None:
-            for image in range(launch["grid"][0]):
-                self.kernels["decode"].decode(
-                    ctypes.c_void_p(int(score) + 4 * image),
-                    ctypes.c_void_p(int(score_map) + 4 * cells * image),
-                    ctypes.byref(parameters), ctypes.c_void_p(int(work) + 4 * 6 * cells * image),
-                    ctypes.c_void_p(int(answers) + answer_bytes * image),
-                )  # fmt: skip
-
-        self.driver.stream.enqueue(run)
+        pool = FramePool(lambda *_: None, lambda _: None)
+        slot = PycudaSlot(gpu, self.api, self.network, pool, number, self.clock if timed else None)
+        slot.warm_up()
+        if timed:
+            self.clock.start(slot.stream)
+        return slot
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +85,7 @@ def test_batches_of_any_size_end_with_each_images_own_answer(
 ) -> None:
     bench = Bench(folder, manifest, on_device)
     lane = GpuLane(bench.slot(), manifest, bench.parameters)
-    assert len(bench.driver.graphs) == BATCH  # one captured for each size
+    assert len(bench.cuda.graphs) == BATCH  # one captured for each size
     frames = [tiny_frame(0, 250), colour_frame(1, 30, manifest.input), tiny_frame(2, 90)]
     for batch in (frames[:2], frames[2:], frames[1:]):
         lane.start([admit(frame, manifest.input) for frame in batch])
@@ -265,20 +116,127 @@ def test_lines_that_the_camera_pads_are_read_without_the_padding(
 def test_a_run_takes_no_memory_and_copies_each_frame_once(folder: Path, manifest: Manifest) -> None:
     bench = Bench(folder, manifest)
     lane = GpuLane(bench.slot(), manifest, bench.parameters)
-    bench.driver.fails = "mem_alloc"
-    bench.driver.copies_in.clear()
+    bench.cuda.fails["mem_alloc"] = "CUDA_ERROR_OUT_OF_MEMORY"
+    bench.cuda.copies_in.clear()
     lane.start([admit(tiny_frame(index), manifest.input) for index in range(2)])
     lane.wait()
-    assert len(bench.driver.copies_in) == 2
+    assert len(bench.cuda.copies_in) == 2
 
 
-def test_no_memory_at_the_start_and_a_network_that_does_not_start_are_told_apart(
+@pytest.mark.parametrize("timed", [False, True])
+def test_nothing_waits_between_submit_and_collect_whether_timed_or_not(
+    folder: Path, manifest: Manifest, timed: bool
+) -> None:
+    bench = Bench(folder, manifest)
+    slot = bench.slot(timed=timed)
+    assert bench.cuda.stream(slot.stream).flags == NON_BLOCKING
+    lane = GpuLane(slot, manifest, bench.parameters)
+    hold = threading.Event()
+    bench.cuda.stream(slot.stream).enqueue(hold.wait)  # the device is busy
+    waits = bench.cuda.waits
+    lane.start([admit(tiny_frame(0, 250), manifest.input)])
+    assert bench.cuda.waits == waits
+    hold.set()
+    lane.wait()
+    assert bench.cuda.waits == waits + 1
+    (answer,) = lane.read()
+    assert answer.anomaly_score == pytest.approx(250 / 16)
+
+
+@pytest.mark.parametrize(
+    ("frame", "on_device", "before"),
+    [
+        (lambda _: tiny_frame(0), True, [COPY_IN]),  # the network's input as it is
+        (lambda layout: colour_frame(0, 40, layout), True, [COPY_IN, PREPARATION]),
+        (lambda layout: colour_frame(0, 40, layout), False, [COPY_IN, PREPARATION]),
+    ],
+)
+def test_a_timed_run_tells_its_stages_one_after_the_other(
+    folder: Path,
+    manifest: Manifest,
+    frame: Callable[[InputLayout], Frame],
+    on_device: bool,
+    before: list[str],
+) -> None:
+    bench = Bench(folder, manifest, on_device)
+    slot = bench.slot(timed=True, number=1)
+    lane = GpuLane(slot, manifest, bench.parameters)
+    for batch in (1, 2, 1):
+        lane.start([admit(frame(manifest.input), manifest.input)] * batch)
+        lane.wait()
+    stages = slot.take_stages()
+    after = [NETWORK, *([DECODING] if on_device else []), COPY_OUT]
+    assert [stage.name for stage in stages] == [*before, *after, *before, *before, *after, *before, *after]
+    assert {stage.slot for stage in stages} == {1}
+    at_ns = stages[0].start_ns
+    for stage in stages:
+        assert at_ns <= stage.start_ns <= stage.end_ns
+        at_ns = stage.end_ns
+    assert slot.take_stages() == []
+
+
+def test_on_a_gpu_that_shares_the_cpus_memory_nothing_is_copied_in(folder: Path, manifest: Manifest) -> None:
+    bench = Bench(folder, manifest)
+    slot = bench.slot(timed=True, integrated=True)
+    lane = GpuLane(slot, manifest, bench.parameters)
+    bench.cuda.copies_in.clear()
+    lane.start([admit(tiny_frame(0, 250), manifest.input)])
+    lane.wait()
+    assert lane.read()[0].anomaly_score == pytest.approx(250 / 16)
+    assert bench.cuda.copies_in == []
+    assert [stage.name for stage in slot.take_stages()] == [PREPARATION, NETWORK, DECODING, COPY_OUT]
+
+
+def test_events_are_made_for_a_measurement_alone_and_all_is_given_back(
     folder: Path, manifest: Manifest
 ) -> None:
     bench = Bench(folder, manifest)
-    bench.execution.starts = False
-    with pytest.raises(GpuError, match="NETWORK_REFUSED"):
-        bench.slot()
-    bench.driver.fails = "mem_alloc"
+    before = len(bench.cuda.events)
+    slots = [bench.slot(), bench.slot(timed=True)]
+    assert len(bench.cuda.events) > before + 2
+    slots.pop().close()
+    assert len(bench.cuda.events) == before + 1
+    slots.pop().close()
+    assert (len(bench.cuda.events), bench.cuda.graphs, bench.cuda.taken) == (before, {}, 0)
+
+
+def test_a_network_that_does_not_start_is_told_apart_from_no_memory(folder: Path, manifest: Manifest) -> None:
+    bench = Bench(folder, manifest)
+    for refused in ("execute_async_v3", "set_input_shape"):
+        bench.cuda.fails = {refused: ""}
+        with pytest.raises(GpuError, match="NETWORK_REFUSED"):
+            bench.slot()
+    bench.cuda.fails = {"mem_alloc": "CUDA_ERROR_OUT_OF_MEMORY"}
     with pytest.raises(GpuError, match="CUDA_ERROR_OUT_OF_MEMORY"):
         bench.slot()
+
+
+def test_what_breaks_a_capture_is_told_and_not_that_it_broke(folder: Path, manifest: Manifest) -> None:
+    bench = Bench(folder, manifest)
+    begin = bench.cuda.begin_capture
+
+    def fails_within(stream: int) -> None:
+        begin(stream)
+        bench.cuda.fails = {"execute_async_v3": "", "end_capture": "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"}
+
+    setattr(bench.cuda, "begin_capture", fails_within)  # noqa: B010 - a method
+    with pytest.raises(GpuError, match="did not start the network"):
+        bench.slot()
+
+
+def test_an_error_on_the_device_ends_the_engine_at_the_next_wait(folder: Path, manifest: Manifest) -> None:
+    bench = Bench(folder, manifest)
+    slot = bench.slot()
+    lane = GpuLane(slot, manifest, bench.parameters)
+
+    def fault() -> Any:
+        raise RuntimeError("illegal address")
+
+    bench.cuda.stream(slot.stream).enqueue(fault)
+
+    def run() -> None:
+        lane.start([admit(tiny_frame(0), manifest.input)])
+        lane.wait()
+
+    with pytest.raises(EngineLostError, match="CUDA_ERROR_LAUNCH_FAILED"):
+        run()

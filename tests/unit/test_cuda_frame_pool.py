@@ -1,5 +1,7 @@
 """Page-locked shared memory: each mapping once, and never another camera's old one."""
 
+import pytest
+
 from inspector.detect.cuda.frame_pool import FramePool, Mapping, shared_mappings
 from inspector.detect.cuda.gpu_slot import GpuError
 
@@ -16,6 +18,7 @@ class Driver:
         self.locked: dict[int, int] = {}
         self.refuses = False
         self.calls = 0
+        self.says = ""
 
     def lock(self, start: int, size: int) -> None:
         self.calls += 1
@@ -24,6 +27,8 @@ class Driver:
         self.locked[start] = size
 
     def unlock(self, start: int) -> None:
+        if self.says:
+            raise GpuError(self.says, "cuMemHostUnregister failed")
         del self.locked[start]
 
 
@@ -52,6 +57,19 @@ def test_new_shared_memory_at_an_old_address_is_locked_anew() -> None:
     maps[0] = SECOND
     assert pool.holds(ADDRESS, 4096)
     assert driver.calls == 2
+
+
+def test_memory_that_the_driver_let_go_with_its_mapping_costs_no_frame() -> None:
+    driver = Driver()
+    maps = [FIRST]
+    pool = FramePool(driver.lock, driver.unlock, lambda: maps[0])
+    assert pool.holds(ADDRESS, 4096)
+    maps[0], driver.locked, driver.says = SECOND, {}, "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED"
+    assert pool.holds(ADDRESS, 4096)
+    assert driver.calls == 2
+    maps[0], driver.says = b"", "CUDA_ERROR_ILLEGAL_ADDRESS"  # one that stays is told
+    with pytest.raises(GpuError, match="ILLEGAL_ADDRESS"):
+        pool.holds(ADDRESS, 4096)
 
 
 def test_what_the_driver_refuses_is_not_asked_for_again() -> None:

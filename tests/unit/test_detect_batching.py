@@ -1,9 +1,17 @@
 """Batches form of waiting frames only, and never make a frame late that would have been in time."""
 
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_model import tiny_frame
 
-from inspector.detect.engines.batching import RunTimes, batch_size
+from inspector.detect.engine import Ticket
+from inspector.detect.engines.batching import Feeder, RunTimes, batch_size
+from inspector.detect.engines.outcome import Outcome, frame_result
+from inspector.types import Frame, FrameResult, ResultStatus
 
 MS = 1_000_000
 
@@ -77,3 +85,84 @@ def test_never_late_because_of_a_batch(deadlines: list[float], free_slots: int, 
     alone = times().estimate_ns(1) / MS
     if chosen > 1:
         assert all(ends <= deadline + 1e-5 for deadline in deadlines[:chosen] if alone <= deadline)
+
+
+@given(
+    deadlines=st.lists(st.floats(0, 50), max_size=12),
+    free_slots=st.integers(0, 4),
+    max_batch=st.integers(1, 8),
+)
+def test_a_batch_forms_of_what_the_free_slots_do_not_take_anyway(
+    deadlines: list[float], free_slots: int, max_batch: int
+) -> None:
+    chosen = size(deadlines, free_slots, max_batch)
+    if chosen > 1:
+        assert len(deadlines) > free_slots
+        assert (chosen - 1) * free_slots < len(deadlines)  # no larger than an equal share
+    assert bool(chosen) == bool(deadlines and free_slots)  # what waits goes, and at once
+
+
+@dataclass
+class Line:
+    """A stand-in for an engine: `slots` runs of at most `max_batch` frames, each ended by `end`."""
+
+    slots: int
+    max_batch: int
+    running: deque[list[tuple[Ticket, Frame]]] = field(default_factory=deque)
+    ended: list[tuple[Ticket, FrameResult]] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    submitted: int = 0
+
+    @property
+    def free_slots(self) -> int:
+        return self.slots - len(self.running)
+
+    def submit_batch(self, frames: Sequence[Frame]) -> list[Ticket]:
+        assert self.free_slots
+        assert 1 <= len(frames) <= self.max_batch
+        tickets = [Ticket(self.submitted + place) for place in range(len(frames))]
+        self.submitted += len(frames)
+        self.batches.append(len(frames))
+        self.running.append(list(zip(tickets, frames, strict=True)))
+        return tickets
+
+    def end(self, now_ns: int) -> None:
+        """The oldest run ends; it has taken 4 ms and 1 ms for each frame more."""
+        if self.running:
+            run = self.running.popleft()
+            started_ns = now_ns - (3 + len(run)) * MS
+            for ticket, frame in run:
+                outcome = Outcome(frame, ResultStatus.OK, "", None, None, started_ns)
+                self.ended.append((ticket, frame_result(outcome, "", now_ns)))
+
+    def collect(self) -> list[tuple[Ticket, FrameResult]]:
+        ended, self.ended = self.ended, []
+        return ended
+
+
+@given(
+    slots=st.integers(1, 3),
+    max_batch=st.integers(1, 4),
+    steps=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(1, 20)), max_size=40),
+)
+def test_a_feeder_holds_nothing_back_and_keeps_the_order(
+    slots: int, max_batch: int, steps: list[tuple[int, bool, int]]
+) -> None:
+    line = Line(slots, max_batch)
+    feeder = Feeder(line)  # type: ignore[arg-type]  # the part of an engine that it uses
+    waiting: deque[Frame] = deque()
+    results: list[FrameResult] = []
+    arrived = now_ns = 0
+    for new, ends, later_ms in [*steps, *[(0, True, 1)] * 200]:
+        now_ns += later_ms * MS
+        waiting += [tiny_frame(arrived + index, received_ns=now_ns) for index in range(new)]
+        arrived += new
+        before, free, runs = len(waiting), line.free_slots, len(line.batches)
+        feeder.feed(waiting, lambda frame: frame.meta.received_ns + 30 * MS, now_ns)
+        assert not waiting or not line.free_slots
+        if before <= free:
+            assert line.batches[runs:] == [1] * before
+        if ends:
+            line.end(now_ns)
+        results += feeder.collect()
+    assert [result.frame_id for result in results] == list(range(arrived))

@@ -1,13 +1,15 @@
 """Power: the lowest mode that holds the limit, counters that wrap, and what is written to the machine."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from inspector.clock import NS_PER_S
 from inspector.detect.power.keeper import PowerKeeper
-from inspector.detect.power.meter import EnergyMeter, cpu_meter
-from inspector.detect.power.modes import PowerModes, cpu_modes, nvpmodel_modes
+from inspector.detect.power.meter import EnergyMeter, cpu_meter, gpu_meter
+from inspector.detect.power.modes import PowerModes, cpu_modes, gpu_modes, nvpmodel_modes
 from inspector.detect.power.policy import CALM_NS, PowerPolicy
 from inspector.errors import ConfigError, DeviceError
 from inspector.types import FrameResult, ResultStatus
@@ -89,6 +91,84 @@ def test_the_cpus_counter_is_read_from_sysfs(tmp_path: Path) -> None:
     (tmp_path / "energy_uj").unlink()
     with pytest.raises(DeviceError, match="energy_uj"):
         meter.taken_j()
+
+
+class Nvml(ModuleType):
+    """pynvml on a machine with one GPU, or without a driver."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, *, driver: bool = True) -> None:
+        super().__init__("pynvml")
+        self.driver = driver
+        self.millijoules = 1000
+        self.limit = 450_000
+        self.root = False
+
+    def nvmlInit(self) -> None:  # noqa: N802 - these are NVML's names
+        if not self.driver:
+            raise Nvml.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
+        del handle
+        if self.millijoules < 0:
+            raise Nvml.NVMLError("Not Supported")
+        return self.millijoules
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(self, handle: int) -> list[int]:  # noqa: N802
+        del handle
+        return [300_000, 600_000]
+
+    def nvmlDeviceGetPowerManagementDefaultLimit(self, handle: int) -> int:  # noqa: N802
+        del handle
+        return 450_000
+
+    def nvmlDeviceSetPowerManagementLimit(self, handle: int, limit: int) -> None:  # noqa: N802
+        del handle
+        if not self.root:
+            raise Nvml.NVMLError("Insufficient Permissions")
+        self.limit = limit
+
+
+def test_the_gpus_energy_is_counted_in_joules(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    meter = gpu_meter()
+    assert meter is not None
+    nvml.millijoules = 3500
+    assert meter.taken_j() == pytest.approx(2.5)
+    nvml.millijoules = -1
+    with pytest.raises(DeviceError, match="NVML: Not Supported"):
+        meter.taken_j()
+    assert gpu_meter() is None  # older than Volta
+
+
+def test_the_gpus_modes_lie_between_its_lowest_and_its_default_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    modes = gpu_modes()
+    assert modes is not None
+    assert modes.names == ("300 W", "360 W", "450 W")
+    with pytest.raises(DeviceError, match=r"Insufficient Permissions.*root"):
+        modes.set_mode(0)
+    nvml.root = True
+    modes.set_mode(0)
+    assert nvml.limit == 300_000
+    modes.set_mode(2)
+    assert nvml.limit == 450_000
+
+
+@pytest.mark.parametrize("nvml", [None, Nvml(driver=False)])
+def test_without_nvml_nothing_is_metered_and_no_mode_is_offered(
+    monkeypatch: pytest.MonkeyPatch, nvml: ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert gpu_meter() is None
+    assert gpu_modes() is None
 
 
 def test_cpu_frequencies_are_written_within_what_the_cpu_can(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """`inspector bench`: how fast an engine is, here."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final, Literal, cast
 
@@ -33,6 +35,8 @@ PIPELINE_EPILOG: Final = """Examples:
 
 inspector bench pipeline demo_part --fps 30 --frames 300
 
+inspector bench pipeline demo_part --threads 2 --json
+
 inspector bench pipeline demo_part --trace trace.json    (open it in https://ui.perfetto.dev)
 """
 
@@ -51,7 +55,9 @@ class _Bench:
     def __init__(self, config: DetectorConfig, models: Path, images: Path | None) -> None:
         self.woken = threading.Event()
         self.clock = SystemClock()
-        self.engine = cast("MeasuredEngine", load_detector(config, models, on_ready=self.woken.set))
+        self.engine = cast(
+            "MeasuredEngine", load_detector(config, models, on_ready=self.woken.set, timed=True)
+        )
         self._pictures = _pictures(self.engine.manifest.input, images)
 
     def frames(self, count: int) -> list[Frame]:
@@ -107,8 +113,9 @@ def pipeline(
     frames: Frames = 200,
     images: Annotated[Path | None, typer.Option(help="Images to take; noise without.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write a trace for Perfetto here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, in the last line.")] = False,
 ) -> None:
-    """The engine in its slots: rate, overlap, and latency at a camera's rate."""
+    """The engine in its slots: rate, overlap, copies hidden, and latency at a camera's rate."""
     config = DetectorConfig(
         model=model, engine=engine_name, precision=precision, threads=threads, requests_in_flight=slots
     )
@@ -122,23 +129,32 @@ def pipeline(
             for done, frame in enumerate(given, start=1):
                 one_by_one += drive(bench.engine, bench.woken, [frame], bench.clock)
                 show(done)
+        bench.engine.take_stages()
         with _progress("As fast as it goes", frames) as show:
             full = drive(bench.engine, bench.woken, given, bench.clock, progress=show)
+        stages = bench.engine.take_stages()
         start_ns, gap_ns = bench.clock.now_ns(), int(NS_PER_S / fps)
         with _progress(f"At {fps:g} frames/s", frames) as show:
             paced = drive(
                 bench.engine, bench.woken, given, bench.clock,
                 due_ns=lambda number: start_ns + number * gap_ns, progress=show,
             )  # fmt: skip
+        paced_stages = bench.engine.take_stages()
     finally:
         bench.engine.close()
-    typer.echo(_table(f"{model} on {engine_name}", figures(alone, full, one_by_one, paced, fps), slots))
+    title, found = f"{model} on {engine_name}", figures(alone, full, one_by_one, paced, fps, stages=stages)
+    typer.echo(_table(title, found, slots))
     if trace is not None:
         try:
-            trace.write_text(perfetto_trace([*full, *paced], slots, f"{model} on {engine_name}"))
+            trace.write_text(perfetto_trace([*full, *paced], slots, title, [*stages, *paced_stages]))
         except OSError as error:
             raise ModelError(f"{trace}: cannot be written ({error.strerror})") from error
         typer.echo(f"trace: {trace} (open it in https://ui.perfetto.dev)")
+    if as_json:
+        ratios = {"of_alone": found.of_alone, "overhead_ms": found.overhead_ms}
+        typer.echo(
+            json.dumps({"model": model, "engine": engine_name, "slots": slots, **asdict(found), **ratios})
+        )
 
 
 def _table(title: str, found: Figures, slots: int) -> str:
@@ -148,12 +164,21 @@ def _table(title: str, found: Figures, slots: int) -> str:
             f"  network alone      {found.alone_fps:8.1f} frames/s   P50 {found.alone_p50_ms:.2f} ms",
             f"  {slots} slots, full      {found.full_fps:8.1f} frames/s   {found.of_alone:.2f} of alone, "
             f"{found.overlap:.1f} inside at a time",
+            *_copies(found),
             f"  one at a time                           P50 {found.one_p50_ms:.2f} ms, "
             f"{found.overhead_ms:.2f} ms beyond the network",
             f"  with idle gaps     {found.paced_fps:8.1f} frames/s   P50 {found.paced_p50_ms:.2f} ms, "
             f"P99 {found.paced_p99_ms:.2f} ms",
         )
     )
+
+
+def _copies(found: Figures) -> list[str]:
+    if found.copies_hidden is None:
+        return []
+    return [
+        f"  copies hidden      {found.copies_hidden:8.1%} of copy time runs behind other slots' kernels",
+    ]
 
 
 def _pictures(

@@ -10,6 +10,7 @@ import numpy as np
 
 from inspector.clock import NS_PER_S, Clock
 from inspector.detect.engine import Engine
+from inspector.detect.engines.stages import Stage, copies_hidden
 from inspector.errors import ModelError
 from inspector.types import Frame, ResultStatus
 
@@ -24,6 +25,10 @@ class MeasuredEngine(Engine, Protocol):
 
         Only while nothing is in flight.
         """
+        ...
+
+    def take_stages(self) -> list[Stage]:
+        """The stages of the runs since the last call, of an engine whose runs have some. Only while idle."""
         ...
 
 
@@ -83,12 +88,15 @@ def drive(
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Milliseconds and frames a second. `overlap` is how many frames were inside at a time, on average."""
+    """Milliseconds and frames a second. `overlap` is how many frames were inside at a time, on average;
+    `copies_hidden` the share of copy time behind other slots' kernels, None where nothing is copied.
+    """
 
     alone_p50_ms: float
     alone_fps: float
     full_fps: float
     overlap: float
+    copies_hidden: float | None
     one_p50_ms: float
     paced_fps: float
     paced_p50_ms: float
@@ -111,8 +119,10 @@ def figures(
     one_by_one: Sequence[Passage],
     paced: Sequence[Passage],
     paced_fps: float,
+    *,
+    stages: Sequence[Stage] = (),
 ) -> Figures:
-    """Reduce what was measured. Pure."""
+    """Reduce what was measured. `stages` are of the runs of `full`. Pure."""
     alone = np.array(alone_ns, dtype=np.float64) / 1e6
     wall_ns = full[-1].collected_ns - full[0].submitted_ns
     inside_ns = sum(passage.collected_ns - passage.submitted_ns for passage in full)
@@ -122,6 +132,7 @@ def figures(
         alone_fps=1e3 / float(np.mean(alone)),
         full_fps=len(full) * 1e9 / wall_ns,
         overlap=inside_ns / wall_ns,
+        copies_hidden=copies_hidden(stages),
         one_p50_ms=float(np.median(one)),
         paced_fps=paced_fps,
         paced_p50_ms=float(np.median(slow)),

@@ -6,22 +6,30 @@ frames in slots are such, frames that wait, of which there may be many at a time
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from inspector.detect.bench.measure import Passage
+from inspector.detect.engines.stages import COPIES, Stage
+
+_FRAMES, _DEVICE = 1, 2  # processes of the trace
+_WAITING: Final = 0  # track of the frames that wait; slots follow
 
 
-def perfetto_trace(passages: Sequence[Passage], slots: int, title: str) -> str:
-    """JSON with one track for each slot, and one for each frame that waits at the same time as others."""
-    origin = min((passage.ready_ns for passage in passages), default=0)
-    events: list[dict[str, object]] = [_name("process_name", 0, title)]
-    events += [_name("thread_name", slot + 1, f"slot {slot}") for slot in range(slots)]
+def perfetto_trace(passages: Sequence[Passage], slots: int, title: str, stages: Sequence[Stage] = ()) -> str:
+    """JSON with one track for each slot's frames, and one for each frame that waits while others do.
+
+    `stages` of runs make tracks of their own, one for each slot of the device.
+    """
+    origin_ns = min((passage.ready_ns for passage in passages), default=0)
+    events: list[dict[str, object]] = [_name("process_name", _FRAMES, _WAITING, title)]
+    events += [_name("thread_name", _FRAMES, slot + 1, f"slot {slot}") for slot in range(slots)]
     for index, (passage, slot) in enumerate(zip(passages, slots_of(passages, slots), strict=True)):
         if passage.submitted_ns > passage.ready_ns:
-            events.append(_wait(index, "b", passage.ready_ns - origin))
-            events.append(_wait(index, "e", passage.submitted_ns - origin))
-        events.append(
-            _span(passage.number, slot + 1, passage.submitted_ns - origin, passage.collected_ns - origin)
-        )
+            events.append(_wait(index, "b", passage.ready_ns - origin_ns))
+            events.append(_wait(index, "e", passage.submitted_ns - origin_ns))
+        start_ns, end_ns = passage.submitted_ns - origin_ns, passage.collected_ns - origin_ns
+        events.append(_span(f"frame {passage.number}", "frame", (_FRAMES, slot + 1), start_ns, end_ns))
+    events += _device(stages, origin_ns, title)
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
 
 
@@ -36,24 +44,32 @@ def slots_of(passages: Sequence[Passage], slots: int) -> list[int]:
     return chosen
 
 
-def _span(number: int, track: int, start_ns: int, end_ns: int) -> dict[str, object]:
+def _device(stages: Sequence[Stage], origin_ns: int, title: str) -> list[dict[str, object]]:
+    if not stages:
+        return []
+    events = [_name("process_name", _DEVICE, _WAITING, f"{title}: on the device")]
+    for slot in sorted({stage.slot for stage in stages}):
+        events.append(_name("thread_name", _DEVICE, slot + 1, f"stages of slot {slot}"))
+    for stage in stages:
+        kind = "copy" if stage.name in COPIES else "kernel"
+        start_ns, end_ns = stage.start_ns - origin_ns, stage.end_ns - origin_ns
+        events.append(_span(stage.name, kind, (_DEVICE, stage.slot + 1), start_ns, end_ns))
+    return events
+
+
+def _span(name: str, kind: str, track: tuple[int, int], start_ns: int, end_ns: int) -> dict[str, object]:
     return {
-        "name": f"frame {number}", "ph": "X", "pid": 1, "tid": track,
+        "name": name, "cat": kind, "ph": "X", "pid": track[0], "tid": track[1],
         "ts": start_ns / 1e3, "dur": (end_ns - start_ns) / 1e3,
     }  # fmt: skip
 
 
 def _wait(index: int, phase: str, at_ns: int) -> dict[str, object]:
     return {
-        "name": "waiting",
-        "cat": "waiting",
-        "ph": phase,
-        "id": index,
-        "pid": 1,
-        "tid": 0,
+        "name": "waiting", "cat": "waiting", "ph": phase, "id": index, "pid": _FRAMES, "tid": _WAITING,
         "ts": at_ns / 1e3,
-    }
+    }  # fmt: skip
 
 
-def _name(what: str, track: int, name: str) -> dict[str, object]:
-    return {"name": what, "ph": "M", "pid": 1, "tid": track, "args": {"name": name}}
+def _name(what: str, process: int, track: int, name: str) -> dict[str, object]:
+    return {"name": what, "ph": "M", "pid": process, "tid": track, "args": {"name": name}}

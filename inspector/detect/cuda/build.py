@@ -74,7 +74,7 @@ def build_engine(
     is refused, with the parser's reason.
     """
     api = library.api
-    log = _log(api)
+    log = library.new_log()
     builder = api.Builder(log)
     flags = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
@@ -87,7 +87,9 @@ def build_engine(
     config.clear_flag(api.BuilderFlag.TF32)
     _set_arch(config, options.arch, library)
     _set_shapes(builder, config, network, options)
-    if not library.ahead_of_time:  # TensorRT for RTX times nothing before it sees the GPU
+    if library.ahead_of_time:  # it may allocate in a run else, which a CUDA graph cannot hold
+        config.set_flag(api.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    else:  # TensorRT for RTX times nothing before it sees the GPU
         config.set_timing_cache(config.create_timing_cache(timing_cache), ignore_mismatch=True)
     config.progress_monitor = _monitor(api, progress)
     plan = builder.build_serialized_network(network, config)
@@ -147,21 +149,6 @@ def _parser_error(parser: Any) -> str:
         for error in errors
     ]
     return "; ".join(lines) or "no reason given"
-
-
-def _log(api: Any) -> Any:
-    """A logger that keeps warnings and errors. Its class can only be made once the library is there."""
-
-    class Log(api.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            api.ILogger.__init__(self)
-            self.messages: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in {api.ILogger.WARNING, api.ILogger.ERROR, api.ILogger.INTERNAL_ERROR}:
-                self.messages.append(message)
-
-    return Log()
 
 
 def _monitor(api: Any, progress: Progress) -> Any:

@@ -18,6 +18,7 @@ from inspector.detect.cuda.engine_file import (
     write_engine,
 )
 from inspector.detect.cuda.int8_graph import quantized_values
+from inspector.detect.cuda.kept_file import keep, kept
 from inspector.detect.cuda.tensorrt_library import TensorRt
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.engines.prepare import NetworkInput
@@ -82,7 +83,7 @@ def build_for_model(
             )
         cache = _timing_cache(library, arch)
         result = build_engine(
-            model, manifest.onnx.sha256, options, library, timing_cache=_read(cache), progress=progress
+            model, manifest.onnx.sha256, options, library, timing_cache=kept(cache), progress=progress
         )
         wanted = Wanted(
             model_sha256=manifest.onnx.sha256, precision=precision, arch=arch,
@@ -93,7 +94,8 @@ def build_for_model(
             write_engine(path, result.header, result.plan)
         except OSError as error:
             raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
-        _keep(cache, result.timing_cache)
+        if result.timing_cache:
+            keep(cache, result.timing_cache)
         built.append(BuiltFile(path, result.header, result.report, parity))
     return built
 
@@ -149,18 +151,3 @@ def _inputs(paths: list[Path], manifest: Manifest) -> Iterator[NetworkInput]:
 def _timing_cache(library: TensorRt, arch: str) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "inspector" / "tensorrt" / f"{library.name}-{library.version}-{arch}.timing"
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """The cache only saves time: a folder that cannot be written is no error."""
-    if not data:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError:
-        return

@@ -40,8 +40,10 @@ def open_gpu() -> Gpu:
 
 
 def close_gpu(gpu: Gpu) -> None:
-    """Let the context go. On the thread that opened it."""
-    gpu.context.pop()
+    """Let the context go, on the thread that opened it. Raises nothing: it may be after an error that stays.
+
+    `detach` also takes it from pycuda's stack; with one left there pycuda aborts when the process ends.
+    """
     gpu.context.detach()
 
 

@@ -1,17 +1,20 @@
-"""Calls of the CUDA driver that pycuda (2026.1) lacks: graphs, read-only page-locking, waiting on any thread.
+"""Calls of the CUDA driver that pycuda (2026.1) lacks: graphs, read-only page-locking, waiting on any thread,
+events within graphs.
 
 pycuda and this file share the process' primary context. Prototypes: cuda.h of CUDA 12 and 13.
 """
 
 import ctypes
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
+from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_void_p
 from typing import Any, Final
 
 from inspector.detect.cuda.gpu_slot import GpuError
 from inspector.errors import ConfigError
 
 _CAPTURE_THREAD_LOCAL: Final = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-_EVENT_FLAGS: Final = 0x1 | 0x2  # CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING
+_EVENT_BLOCKING_SYNC: Final = 0x1  # CU_EVENT_BLOCKING_SYNC: who waits sleeps
+_EVENT_DISABLE_TIMING: Final = 0x2  # CU_EVENT_DISABLE_TIMING
+_RECORD_EXTERNAL: Final = 0x1  # CU_EVENT_RECORD_EXTERNAL
 _REGISTER_PORTABLE_MAPPED: Final = 0x1 | 0x2  # CU_MEMHOSTREGISTER_PORTABLE, _DEVICEMAP
 _REGISTER_READ_ONLY: Final = 0x8  # CU_MEMHOSTREGISTER_READ_ONLY: frames are mapped without write access
 
@@ -36,13 +39,25 @@ class DriverApi:
         """Make a context current on the calling thread."""
         self._call("cuCtxSetCurrent", c_void_p(context))
 
-    def event(self) -> int:
+    def event(self, *, timed: bool = False) -> int:
+        """A mark in a stream. The time of one that is not `timed` cannot be asked, which makes it cheaper."""
         event = c_void_p()
-        self._call("cuEventCreate", byref(event), c_uint(_EVENT_FLAGS))
+        flags = _EVENT_BLOCKING_SYNC | (0 if timed else _EVENT_DISABLE_TIMING)
+        self._call("cuEventCreate", byref(event), c_uint(flags))
         return event.value or 0
 
     def record(self, event: int, stream: int) -> None:
         self._call("cuEventRecord", c_void_p(event), c_void_p(stream))
+
+    def record_within_graph(self, event: int, stream: int) -> None:
+        """Have the graph that `stream` captures record the event in each run. Not legal outside a capture."""
+        self._call("cuEventRecordWithFlags", c_void_p(event), c_void_p(stream), c_uint(_RECORD_EXTERNAL))
+
+    def elapsed_ms(self, earlier: int, later: int) -> float:
+        """Time between two timed events that have been reached, to half a microsecond. Waits for nothing."""
+        milliseconds = c_float()
+        self._call("cuEventElapsedTime", byref(milliseconds), c_void_p(earlier), c_void_p(later))
+        return milliseconds.value
 
     def wait(self, event: int) -> None:
         """Sleep until the event is reached. ctypes gives Python's lock free meanwhile."""

@@ -11,9 +11,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from inspector.detect.engines.whole_file import write_whole
 from inspector.errors import ModelError
 
-MAGIC: Final = b"INSPENG1"
+MAGIC: Final = b"INSPENG2"  # 1: plans that may allocate in a run, which a CUDA graph cannot hold
 _LENGTH: Final = struct.Struct("<I")
 _BODY: Final = len(MAGIC) + hashlib.sha256().digest_size
 
@@ -38,13 +39,10 @@ class EngineFileError(ModelError):
 
 
 def write_engine(path: Path, header: EngineHeader, plan: bytes) -> None:
-    """Write header and plan under a temporary name first: a file is whole or not there. Raises OSError."""
+    """Write header and plan; the file is whole or not there. Raises OSError."""
     text = msgspec.json.encode(header)
     body = _LENGTH.pack(len(text)) + text + plan
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(MAGIC + hashlib.sha256(body).digest() + body)
-    partial.replace(path)
+    write_whole(path, MAGIC, hashlib.sha256(body).digest(), body)
 
 
 def read_engine(path: Path) -> tuple[EngineHeader, bytes]:
@@ -55,7 +53,7 @@ def read_engine(path: Path) -> tuple[EngineHeader, bytes]:
         raise EngineFileError(f"{path}: cannot be read ({error.strerror})") from error
     checksum, body = data[len(MAGIC) : _BODY], data[_BODY:]
     if data[: len(MAGIC)] != MAGIC:
-        raise EngineFileError(f"{path}: not an engine file of inspector")
+        raise EngineFileError(f"{path}: not an engine file of this inspector; build the engine again")
     if len(body) < _LENGTH.size or hashlib.sha256(body).digest() != checksum:
         raise EngineFileError(f"{path}: damaged; build the engine again")
     start = _LENGTH.size + _LENGTH.unpack_from(body)[0]

@@ -15,6 +15,8 @@ _LINE: Final = re.compile(
     rb"^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ (\d+) +(/dev/shm/\S.*)$", re.MULTILINE
 )
 _MAPS: Final = Path("/proc/self/maps")
+_GONE: Final = frozenset({"CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED", "CUDA_ERROR_INVALID_VALUE"})
+"""What the driver says of memory that it has let go by itself, with its mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +89,12 @@ class FramePool:
         for start, mapping in list(self._locked.items()):
             if mapping not in alive:
                 del self._locked[start]
-                self._unlock(start)
+                self._give_free(start)
         self._refused &= alive
+
+    def _give_free(self, start: int) -> None:
+        try:
+            self._unlock(start)
+        except GpuError as error:
+            if error.code not in _GONE:
+                raise

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from inspector.detect.cuda.decode_plan import DecodeParameters, decode_parameters
 from inspector.detect.cuda.engine_file import (
-    EngineFileError,
     LibraryName,
     Precision,
     Wanted,
@@ -27,13 +26,15 @@ from inspector.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngine:
-    """`engine` is TensorRT's, `numpy_type` its library's nptype. `runtime_cache` gives what to keep for the
-    next start, b"" for nothing.
+    """`engine` is TensorRT's, `numpy_type` its library's nptype. `new_context` makes execution contexts, to
+    which `scratch_bytes` of device memory must be given. `runtime_cache` gives what to keep for the next
+    start, b"" for nothing.
     """
 
     engine: Any
     max_batch: int
     new_context: Callable[[], Any]
+    scratch_bytes: int
     runtime_cache: Callable[[], bytes]
     numpy_type: Callable[[Any], npt.DTypeLike]
 
@@ -68,25 +69,32 @@ def find_engine_file(
 def load_engine(  # noqa: PLR0917 - what an engine file is checked against
     path: Path, manifest: Manifest, precision: Precision, arch: str, library: TensorRt, cache: bytes
 ) -> LoadedEngine:
-    """Check the header, then load the plan. Raises EngineFileError and ModelError."""
+    """Check the header, then load the plan. Raises EngineFileError for a file that another would replace, and
+    ModelError where the plan is right and TensorRT cannot load it, such as for want of memory.
+    """
     header, plan = read_engine(path)
     check_header(path, header, wanted_here(manifest, precision, arch, library))
     api = library.api
-    runtime = api.Runtime(api.Logger(api.Logger.WARNING))
-    engine = runtime.deserialize_cuda_engine(plan)
+    log = library.new_log()
+    engine = api.Runtime(log).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineFileError(f"{path}: TensorRT cannot load it; build the engine again")
+        raise ModelError(f"{path}: TensorRT cannot load it ({'; '.join(log.messages) or 'no reason given'})")
+    given = api.ExecutionContextAllocationStrategy.USER_MANAGED  # contexts of a slot share their memory
+    scratch_bytes = int(engine.device_memory_size_v2)
     if not library.ahead_of_time:
-        return LoadedEngine(engine, header.max_batch, _context_maker(engine, None), lambda: b"", api.nptype)
+        maker = _context_maker(lambda: engine.create_execution_context(given), log)
+        return LoadedEngine(engine, header.max_batch, maker, scratch_bytes, lambda: b"", api.nptype)
     config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(given)
     # Compiled for every batch size at the start and not behind our back later, under a captured graph.
     config.dynamic_shapes_kernel_specialization_strategy = api.DynamicShapesKernelSpecializationStrategy.EAGER
     kept = config.create_runtime_cache()
     if cache:
         kept.deserialize(cache)
     config.set_runtime_cache(kept)
+    maker = _context_maker(lambda: engine.create_execution_context(config), log)
     return LoadedEngine(
-        engine, header.max_batch, _context_maker(engine, config), lambda: bytes(kept.serialize()), api.nptype
+        engine, header.max_batch, maker, scratch_bytes, lambda: bytes(kept.serialize()), api.nptype
     )
 
 
@@ -142,11 +150,13 @@ def wanted_here(manifest: Manifest, precision: Precision, arch: str, library: Te
     )
 
 
-def _context_maker(engine: Any, config: Any) -> Callable[[], Any]:
+def _context_maker(create: Callable[[], Any], log: Any) -> Callable[[], Any]:
     def make() -> Any:
-        context = engine.create_execution_context(config) if config else engine.create_execution_context()
+        context = create()
         if context is None:
-            raise ModelError("TensorRT cannot make an execution context: the GPU's memory is full")
+            raise ModelError(
+                f"TensorRT cannot make an execution context ({'; '.join(log.messages) or 'no reason given'})"
+            )
         return context
 
     return make

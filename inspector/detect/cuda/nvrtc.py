@@ -4,16 +4,16 @@ import ctypes
 import ctypes.util
 import hashlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
+from inspector.detect.cuda.kept_file import keep, kept
 from inspector.errors import ModelError
 
-KERNELS: Final = ("prepare", "decode")
 KernelName = Literal["prepare", "decode"]
+KERNELS: Final[tuple[KernelName, KernelName]] = ("prepare", "decode")
 # No fused multiply-add: the same figures as on the host, where the kernels are tested.
 _OPTIONS: Final = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space")
 
@@ -50,17 +50,14 @@ def compile_kernel(name: KernelName, arch: str) -> bytes:
 
 
 def cached_kernel(name: KernelName, arch: str, cache: Path | None) -> bytes:
-    """`compile_kernel`, kept in the folder `cache` under the source's hash."""
+    """`compile_kernel`, kept in the folder `cache` under the source's hash; NVRTC takes a second."""
     digest = hashlib.sha256((kernel_source(name) + "".join(_OPTIONS)).encode()).hexdigest()[:16]
     path = cache / f"{name}-{arch}-{digest}.cubin" if cache else None
-    if path is not None and path.is_file():
-        return path.read_bytes()
+    if cubin := kept(path):
+        return cubin
     cubin = compile_kernel(name, arch)
     if path is not None:
-        partial = path.with_suffix(f".{os.getpid()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(cubin)
-        partial.replace(path)
+        keep(path, cubin)
     return cubin
 
 

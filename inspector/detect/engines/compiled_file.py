@@ -7,7 +7,6 @@ not look whether a file is whole, and never removes one (docs/decisions/047).
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ import msgspec
 import numpy as np
 
 from inspector.detect.engines.openvino_bindings import ov
+from inspector.detect.engines.whole_file import write_whole
 
 _MAGIC: Final = b"INSPOV01"
 _DIGEST: Final = hashlib.sha256().digest_size
@@ -97,16 +97,9 @@ def _read(path: Path, wanted: _Header) -> "np.memmap[Any, np.dtype[np.uint8]] | 
 
 
 def _write(path: Path, header: _Header, data: bytes) -> None:
-    """Under a temporary name first: a file is whole or not there. Raises OSError."""
+    """Raises OSError."""
     head = _MAGIC + hashlib.sha256(data).digest() + msgspec.json.encode(header)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(head.ljust(_HEADER, b"\0"))
-            stream.write(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # a full disk
+    write_whole(path, head.ljust(_HEADER, b"\0"), data)
 
 
 def _remove_old(folder: Path) -> None:

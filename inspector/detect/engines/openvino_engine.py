@@ -10,10 +10,8 @@ from inspector.clock import Clock
 from inspector.detect.engines.engine_errors import RunError
 from inspector.detect.engines.openvino_bindings import ov
 from inspector.detect.engines.openvino_model import OpenVinoModel, reason, run_blank
-from inspector.detect.engines.outcome import frame_result
 from inspector.detect.engines.pipelined import PipelinedEngine
 from inspector.detect.engines.prepare import NetworkInput, prepare
-from inspector.detect.engines.slots import SlotPipeline
 from inspector.detect.frame_context import frame_context
 from inspector.detect.model.decode import Decoded, decode, output_names
 from inspector.detect.model.manifest import Manifest
@@ -78,18 +76,16 @@ class OpenVinoEngine(PipelinedEngine[NetworkInput]):
     def __init__(
         self, manifest: Manifest, model: OpenVinoModel, *, clock: Clock, on_ready: Callable[[], None]
     ) -> None:
-        self._manifest = manifest
-        self._clock = clock
         self._model: OpenVinoModel | None = model
         layout = manifest.input
-        self._pipeline = SlotPipeline(
+        super().__init__(
+            manifest,
             [_Request(request, manifest) for request in model.requests],
             lambda frame: prepare(frame, layout),
             frame_context,
-            lambda outcome: frame_result(outcome, manifest.onnx.sha256, clock.now_ns()),
-            clock=clock,
-            on_ready=on_ready,
-            name="openvino",
+            clock,
+            on_ready,
+            "openvino",
         )
 
     def time_alone(self, runs: int) -> list[int]:

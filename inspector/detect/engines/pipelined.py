@@ -1,19 +1,44 @@
-"""What engines that run in a slot pipeline have in common: all but how they are set up, timed and closed."""
+"""What engines that run in a slot pipeline have in common: all but their lanes, made and closed by each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic
 
+from inspector.clock import Clock
 from inspector.detect.engine import Counts, Ticket
-from inspector.detect.engines.slots import P, SlotPipeline
+from inspector.detect.engines.outcome import frame_result
+from inspector.detect.engines.slots import Lane, P, SlotPipeline
+from inspector.detect.engines.stages import Stage
 from inspector.detect.model.manifest import Manifest
-from inspector.types import Frame, FrameResult
+from inspector.types import Frame, FrameContext, FrameResult
 
 
 class PipelinedEngine(Generic[P]):
-    """The part of an `Engine` that its pipeline answers. See `inspector.detect.engine.Engine`."""
+    """The part of an `Engine` that its pipeline answers. See `inspector.detect.engine.Engine`.
 
-    _manifest: Manifest
-    _pipeline: SlotPipeline[P]
+    `admit`, `look` and `name` as `SlotPipeline` takes them.
+    """
+
+    def __init__(  # noqa: PLR0917 - what a pipeline needs
+        self,
+        manifest: Manifest,
+        lanes: Sequence[Lane[P]],
+        admit: Callable[[Frame], P],
+        look: Callable[[P], FrameContext | None],
+        clock: Clock,
+        on_ready: Callable[[], None],
+        name: str,
+    ) -> None:
+        self._manifest = manifest
+        self._clock = clock
+        self._pipeline = SlotPipeline(
+            lanes,
+            admit,
+            look,
+            lambda outcome: frame_result(outcome, manifest.onnx.sha256, clock.now_ns()),
+            clock=clock,
+            on_ready=on_ready,
+            name=name,
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -38,3 +63,7 @@ class PipelinedEngine(Generic[P]):
 
     def collect(self) -> list[tuple[Ticket, FrameResult]]:
         return self._pipeline.collect()
+
+    def take_stages(self) -> list[Stage]:
+        """The stages of the runs since the last call; none where a run is not made of stages."""
+        return []
