@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from inspector.detect.model.network_size import smallest_seen_px
 from inspector.detect.teaching.held_out import Progress
 from inspector.detect.teaching.teach import FEWEST_TO_DISCRIMINATE, Taught, TeachOptions
 from inspector.detect.teaching.teach import teach as teach_model
@@ -70,6 +71,13 @@ def summary(taught: Taught) -> str:
         f"({made.method}, network input {made.network_width_px}x{made.network_height_px})",
         f"held-out good parts over the threshold: {metrics['held_out_overkill_rate']:.1%}",
     ]
+    layout = taught.manifest.input
+    if made.network_width_px < layout.width_px:
+        seen = smallest_seen_px(layout.width_px, made.network_width_px)
+        lines.append(
+            f"sees defects of about {seen:.0f} pixels of the image and more; "
+            "--smallest-defect PIXELS finds smaller ones, and takes longer"
+        )
     if made.defect_images:
         lines.append(
             f"{made.defect_images} defects: image AUROC {metrics['held_out_image_auroc']:.4f}, "

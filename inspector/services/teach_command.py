@@ -32,6 +32,8 @@ inspector teach --good images/good --defect images/bad --name flange    (defects
 
 inspector teach --good images/good --name nut --method bank    (parts that lie anywhere)
 
+inspector teach --good images/good --name sheet --smallest-defect 12    (small defects in a large image)
+
 inspector teach --good images/monday --name flange --add    (more good parts, in seconds)
 
 inspector teach --from-session sessions/2026-11-22T15-03-35Z --name flange --add    (those it passed surely)
@@ -64,6 +66,10 @@ def teach(
     size: Annotated[
         str | None, typer.Option(help="Network input in pixels, WIDTHxHEIGHT, or 'auto' (default).")
     ] = None,
+    smallest_defect: Annotated[
+        float | None,
+        typer.Option(min=2, help="Pixels of the image across the smallest defect: sets --size. Costs time."),
+    ] = None,
     method: Annotated[
         Method | None,
         typer.Option(help="gaussian (default): parts lie alike in every image. bank: they lie anywhere."),
@@ -85,7 +91,12 @@ def teach(
         raise ConfigError(f"--name {name}: use letters, digits, '_', '.' and '-' (64 at most)")
     if (good is None) == (from_session is None):
         raise ConfigError("give --good FOLDER or --from-session SESSION, one of them")
-    given = {"--size": size, "--method": method, "--false-reject-rate": false_reject_rate}
+    if size is not None and smallest_defect is not None:
+        raise ConfigError("give --size or --smallest-defect, not both")
+    given = {
+        "--size": size, "--smallest-defect": smallest_defect, "--method": method,
+        "--false-reject-rate": false_reject_rate,
+    }  # fmt: skip
     kept = [
         option for option, value in {**given, "--defect-share": defect_share}.items() if value is not None
     ]
@@ -97,6 +108,7 @@ def teach(
         name=name,
         method=method or "gaussian",
         size=parse_size(size or "auto"),
+        smallest_defect_px=smallest_defect,
         false_reject_rate=0.001 if false_reject_rate is None else false_reject_rate,
         defect_share=0.5 if defect_share is None else defect_share,
         threads=threads,

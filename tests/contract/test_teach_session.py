@@ -263,6 +263,10 @@ def test_adding_takes_a_model_to_add_to(source: str, tmp_path: Path) -> None:
         ((), "give --good FOLDER or --from-session SESSION"),
         (("--good", "a", "--from-session", "b"), "give --good FOLDER or --from-session SESSION"),
         (("--good", "a", "--add", "--size", "auto"), "--size: stays as the model was taught"),
+        (
+            ("--good", "a", "--size", "auto", "--smallest-defect", "9"),
+            "--size or --smallest-defect, not both",
+        ),
         (("--from-session", "no_such_session"), "no_such_session"),
     ],
 )

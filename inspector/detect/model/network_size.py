@@ -3,18 +3,31 @@
 from typing import Final
 
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
+MOST_PIXELS: Final = 2720 * 912  # about 130 ms, and a gigabyte while teaching
 STEP: Final = 16
+DEFECT_PX: Final = 4  # a cell of the finest features: what is smaller drowns
 _SMALL: Final = 256 * 256  # smaller images are enlarged towards it: cells of 8 pixels hide small defects
 _MOST_ENLARGED: Final = 2.0  # each way; more only invents pixels
 
 
-def choose_size(width_px: int, height_px: int) -> tuple[int, int]:
-    """The network's input size: the image's shape within the pixel budget, small images enlarged."""
+def choose_size(width_px: int, height_px: int, smallest_defect_px: float | None = None) -> tuple[int, int]:
+    """The network's input size: the image's shape within the pixel budget, small images enlarged.
+
+    With `smallest_defect_px`, in pixels of the image, no smaller than what keeps such a defect visible. That
+    may pass MOST_PIXELS: it is the caller's to refuse.
+    """
     pixels = width_px * height_px
     scale = min(1.0, (PIXEL_BUDGET / pixels) ** 0.5)
     if pixels < _SMALL:
         scale = min(_MOST_ENLARGED, (_SMALL / pixels) ** 0.5)
+    if smallest_defect_px is not None:
+        scale = max(scale, min(_MOST_ENLARGED, DEFECT_PX / smallest_defect_px))
     return (
         max(STEP * 2, round(width_px * scale / STEP) * STEP),
         max(STEP * 2, round(height_px * scale / STEP) * STEP),
     )
+
+
+def smallest_seen_px(width_px: int, network_width: int) -> float:
+    """The smallest defect, in pixels of the image, that a network of that width can be expected to see."""
+    return DEFECT_PX * width_px / network_width

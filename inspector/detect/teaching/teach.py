@@ -1,5 +1,6 @@
 """Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,13 +16,14 @@ from inspector.detect.model.manifest import (
     UNCALIBRATED,
     Calibration,
     HowMade,
+    InputLayout,
     Manifest,
     OnnxFile,
     TaughtPictures,
     file_sha256,
 )
 from inspector.detect.model.model_folder import MEMORY_NAME, ONNX_NAME, write_model
-from inspector.detect.model.network_size import choose_size
+from inspector.detect.model.network_size import DEFECT_PX, MOST_PIXELS, choose_size
 from inspector.detect.picture_drift import taught_pictures
 from inspector.detect.risk.calibration import (
     Floats,
@@ -69,7 +71,8 @@ _BASIS_IMAGES: Final = 64  # images that the principal axes are computed from
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeachOptions:
-    """`size` is the network's input (width, height) in pixels, None chooses from the images.
+    """`size` is the network's input (width, height) in pixels, None chooses from the images: so that a defect
+    of `smallest_defect_px`, in pixels of the image, can be seen, where that is given.
 
     `false_reject_rate` sets p_defect = 0.5 where no defects are given to calibrate with.
     `defect_share` is the share of defective parts that the line makes, where they are given.
@@ -78,6 +81,7 @@ class TeachOptions:
     name: str
     method: Method = "gaussian"
     size: tuple[int, int] | None = None
+    smallest_defect_px: float | None = None
     false_reject_rate: float = 0.001
     defect_share: float = 0.5
     threads: int = 2
@@ -123,7 +127,7 @@ def teach(
     check_count(len(good), good_dir)
     defects = list_images(defect_dir) if defect_dir else []
     layout = common_layout(good)
-    width, height = options.size or choose_size(layout.width_px, layout.height_px)
+    width, height = options.size or _size(layout, options.smallest_defect_px)
     discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
     two_scales = options.method == "gaussian" and not discriminate
     trunk = Trunk(layout, width, height, backbone_path, coarse=two_scales)
@@ -176,6 +180,19 @@ def check_count(images: int, folder: Path, which: str = "") -> None:
         raise ConfigError(
             f"{folder}: {images} {which}images; teach-in takes {FEWEST_IMAGES} to {MOST_IMAGES}"
         )
+
+
+def _size(layout: InputLayout, smallest_defect_px: float | None) -> tuple[int, int]:
+    """The network's input. Raises ConfigError where so small a defect takes too large a network."""
+    size = choose_size(layout.width_px, layout.height_px, smallest_defect_px)
+    if size[0] * size[1] <= MOST_PIXELS:
+        return size
+    least = DEFECT_PX * (layout.width_px * layout.height_px / MOST_PIXELS) ** 0.5
+    raise ConfigError(
+        f"--smallest-defect {smallest_defect_px:g}: takes a network input of {size[0]}x{size[1]} pixels, "
+        f"which is too large. Give {math.ceil(least)} or more for {layout.width_px}x{layout.height_px} pixels, "
+        "or let the camera send its region of interest alone (Width, Height, OffsetX, OffsetY)"
+    )
 
 
 def made_up_copies(good: int, *, discriminate: bool) -> int:
