@@ -187,10 +187,10 @@ def _size(layout: InputLayout, smallest_defect_px: float | None) -> tuple[int, i
     size = choose_size(layout.width_px, layout.height_px, smallest_defect_px)
     if size[0] * size[1] <= MOST_PIXELS:
         return size
-    least = DEFECT_PX * (layout.width_px * layout.height_px / MOST_PIXELS) ** 0.5
+    least = math.ceil(DEFECT_PX * (layout.width_px * layout.height_px / MOST_PIXELS) ** 0.5)
     raise ConfigError(
         f"--smallest-defect {smallest_defect_px:g}: takes a network input of {size[0]}x{size[1]} pixels, "
-        f"which is too large. Give {math.ceil(least)} or more for {layout.width_px}x{layout.height_px} pixels, "
+        f"which is too large. Give {least} or more for {layout.width_px}x{layout.height_px} pixels, "
         "or let the camera send its region of interest alone (Width, Height, OffsetX, OffsetY)"
     )
 
