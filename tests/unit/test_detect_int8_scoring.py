@@ -87,3 +87,39 @@ def test_columns_are_scaled_as_by_bilinear_interpolation(columns: int, width: in
         CpuRun(one.SerializeToString(), "test")(pixels)[end] for one in (model, with_byte_entry(model))
     )
     assert np.abs(found - wanted).max() * 128 <= 1.51  # two roundings to bytes
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "frame",
+    [(256, 96), (320, 128), (259, 101), (128, 64)],
+    ids=["blocks of two", "of two, then 5 to 4", "smaller blocks at the ends", "averaged alone"],
+)
+def test_large_frames_are_averaged_as_in_float(frame: tuple[int, int], channels: int) -> None:
+    layout = InputLayout(
+        width_px=frame[0], height_px=frame[1], pixel_format="RGB8" if channels == 3 else "Mono8"
+    )
+    graph = GraphBuilder()
+    end = network_input(graph, layout, 64, 32)
+    model = finish(graph, layout, {end: (1, channels, 32, 64)}, "entry")
+    assert any(node.op_type == "AveragePool" for node in model.graph.node)
+    assert list(byte_range(model)) == [end]
+    pixels = np.random.default_rng(1).integers(0, 256, (1, frame[1], frame[0], channels), dtype=np.uint8)
+    entered = with_byte_entry(model)
+    assert all(node.op_type != "AveragePool" for node in entered.graph.node)
+    wanted, found = (CpuRun(one.SerializeToString(), "test")(pixels)[end] for one in (model, entered))
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() * 128 <= 2.01  # four roundings to bytes, each by half at most
+
+
+def test_weights_with_one_scale_are_as_near_as_with_one_each() -> None:
+    scoring = with_convolved_scoring(scoring_graph(GaussianScorer.fit(features(0, 30))))
+    ranges = dict.fromkeys(scoring.residuals.values(), Range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
+    int8 = quantized(scoring.model, list(scoring.residuals), ranges, "asymmetric", set(scoring.residuals))
+    scales = [t for t in int8.graph.initializer if t.name.endswith("/w/scale")]
+    assert [list(tensor.dims) for tensor in scales] == [[]]
+    for seed in range(3):
+        wanted = cells(scoring.model, seed)
+        usual = wanted < LARGEST_RESIDUAL
+        assert usual.any()
+        np.testing.assert_allclose(cells(int8, seed)[usual], wanted[usual], rtol=0.02)

@@ -5,6 +5,7 @@ are in its name and again in its header. OpenVINO's cache (CACHE_DIR) knows a mo
 not look whether a file is whole, and never removes one (docs/decisions/047).
 """
 
+import ctypes
 import hashlib
 import io
 from collections.abc import Mapping
@@ -42,6 +43,15 @@ def compiled_model(
     With a `folder` it is taken from there; where it is not, or is damaged or of another version, it is
     compiled from `onnx_path` and put there. A folder that cannot be written costs time and nothing else.
     """
+    try:
+        return _loaded(onnx_path, model_sha256, options, folder)
+    finally:
+        _give_back()
+
+
+def _loaded(
+    onnx_path: Path, model_sha256: str, options: Mapping[str, Any], folder: Path | None
+) -> tuple[Any, Any]:
     core = ov.Core()
     if folder is None:
         return core.compile_model(str(onnx_path), "CPU", dict(options)), None
@@ -107,6 +117,13 @@ def _remove_old(folder: Path) -> None:
     partial = [path for path in folder.glob("*.openvino.*") if not Path("/proc", path.suffix[1:]).exists()]
     for path in (*files[:-_KEPT], *partial, *folder.glob("*.blob")):  # .blob: of OpenVINO's own cache
         path.unlink(missing_ok=True)
+
+
+def _give_back() -> None:
+    """What compiling took and freed goes back to the system, where the C library can (malloc_trim(3))."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _cpu() -> str:

@@ -1,17 +1,18 @@
 """Writes quantized graphs: int8 weights and activations in explicit Q/DQ form. Pure but for ONNX objects.
 
 The form is ONNX's QuantizeLinear and DequantizeLinear around the float operators, which every engine fuses
-into int8 ones. Weights are symmetric, one scale for each output channel (Krishnamoorthi 2018, section 3.1).
+into int8 ones. Weights are symmetric, one scale for each output channel (Krishnamoorthi 2018, section 3.1),
+or one for all where their rows are of one length anyway.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 F32 = npt.NDArray[np.float32]
 Activations = Literal["asymmetric", "symmetric"]
@@ -53,10 +54,12 @@ def quantized(
     chosen: Sequence[str],
     ranges: Mapping[str, Range],
     how: Activations,
+    one_scale: Collection[str] = (),
 ) -> onnx.ModelProto:
     """A copy in which the convolutions `chosen` take quantized inputs and weights.
 
-    `ranges` are of the tensors that `activations` names.
+    `ranges` are of the tensors that `activations` names. Those convolutions that `one_scale` names as well
+    have one scale for all weights: an engine keeps several copies of a scale for each output channel.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -81,7 +84,8 @@ def quantized(
         if node.output[0] in chosen:
             kept.input[0] = _dq(node.input[0])
             if node.input[1] not in gone:
-                q, constants = _weights(node.input[1], weights[node.input[1]])
+                shared = node.output[0] in one_scale
+                q, constants = _weights(node.input[1], weights[node.input[1]], shared=shared)
                 nodes.extend(q)
                 made.extend(constants)
                 gone.add(node.input[1])
@@ -137,14 +141,15 @@ def _activation(
     ], constants
 
 
-def _weights(name: str, value: F32) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    largest = np.abs(value.reshape(len(value), -1)).max(axis=1).astype(np.float32)
-    scale = np.maximum(largest, 1e-12) / np.float32(127.0)
+def _weights(name: str, value: F32, *, shared: bool) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    rows = value.reshape(1 if shared else len(value), -1)
+    scale = np.maximum(np.abs(rows).max(axis=1), 1e-12).astype(np.float32) / np.float32(127.0)
     steps = np.rint(value / scale.reshape(-1, *[1] * (value.ndim - 1)))
+    zeros = np.zeros(scale.shape, dtype=np.int8)
     constants = [
         numpy_helper.from_array(np.clip(steps, -127, 127).astype(np.int8), f"{name}/int8"),
-        numpy_helper.from_array(scale, f"{name}/scale"),
-        helper.make_tensor(f"{name}/zero", TensorProto.INT8, [len(value)], [0] * len(value)),
+        numpy_helper.from_array(scale.reshape(()) if shared else scale, f"{name}/scale"),
+        numpy_helper.from_array(zeros.reshape(()) if shared else zeros, f"{name}/zero"),
     ]
     names = [f"{name}/int8", f"{name}/scale", f"{name}/zero"]
     return [helper.make_node("DequantizeLinear", names, [_dq(name)], name=_dq(name), axis=0)], constants

@@ -90,15 +90,16 @@ def quantize(
     ranges = _ranges(original, chosen, [*fit_good, *fit_defect], manifest, options, progress)
     chosen, ranges = _without_scoring(original, chosen, ranges)
     how: Activations = "symmetric" if options.for_gpu else "asymmetric"
-    source = original
+    source, one_scale = original, set[str]()
     if not options.for_gpu:
         exact = byte_range(original)
         ranges |= {name: Range(*values) for name, values in exact.items() if name in ranges}
         scoring = with_convolved_scoring(original)
+        one_scale = set(scoring.residuals)
         chosen = [*chosen, *scoring.residuals]
         ranges |= dict.fromkeys(scoring.residuals.values(), Range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
         source = with_byte_entry(scoring.model)
-    model = quantized(source, chosen, ranges, how)
+    model = quantized(source, chosen, ranges, how, one_scale)
     data_after = model.SerializeToString()
 
     before = CpuRun(path.read_bytes(), str(folder), threads=options.threads)
