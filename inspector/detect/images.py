@@ -19,6 +19,9 @@ _TAIL: Final = 4096  # some cameras write notes after the picture's end
 # OpenCV decodes what there is of a file that was cut off, and leaves the rest grey.
 _ENDS: Final = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
 
+# What cannot be read is told in one line of our own.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 
 def list_images(folder: Path) -> list[Path]:
     """All images under `folder`, in the order of their paths. Raises ConfigError for none."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from inspector.detect.commands import find_backbone
 from inspector.detect.model.manifest import load_manifest
@@ -59,8 +59,8 @@ def to_coco(images: Iterable[dict[str, Any]], classes: Sequence[str], path: Path
     """Images of boxes.json as COCO labels."""
     named, annotations = [], []
     for number, image in enumerate(images):
-        sizes = {key: image[key] for key in ("width", "height", "template") if key in image}
-        named.append({"id": number, "file_name": image["file"], **sizes})
+        known: dict[str, Any] = {key: image[key] for key in ("width", "height", "template") if key in image}
+        named.append({"id": number, "file_name": image["file"], **known})
         for box in image["boxes"]:
             x0, y0, x1, y1 = box["bbox"]
             bbox = [x0, y0, x1 - x0, y1 - y0]
@@ -73,7 +73,7 @@ def to_coco(images: Iterable[dict[str, Any]], classes: Sequence[str], path: Path
 def run(data: Path, split: Split, classes: Sequence[str], arguments: argparse.Namespace) -> float:
     """Train where the model is not there yet, measure on the test images, print; mAP at 0.5."""
     with tempfile.TemporaryDirectory() as name, Progress(console=Console(stderr=True)) as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
@@ -86,8 +86,8 @@ def run(data: Path, split: Split, classes: Sequence[str], arguments: argparse.Na
         start = time.perf_counter()
         if not (folder / "manifest.yaml").exists():
             options = TrainOptions(
-                name=split.name, tune=arguments.backbone == "tuned", held_out=0.0, threads=arguments.threads,
-                **({"epochs": arguments.epochs} if arguments.epochs else {}),
+                name=split.name, epochs=arguments.epochs, tune=arguments.backbone == "tuned",
+                held_out=0.0, threads=arguments.threads,
             )  # fmt: skip
             train_boxes(data, labels, models, find_backbone(models), options=options, progress=show)
         seconds = time.perf_counter() - start
@@ -96,8 +96,9 @@ def run(data: Path, split: Split, classes: Sequence[str], arguments: argparse.Na
         model = (folder / manifest.onnx.file).read_bytes()
         figures = measure(model, manifest, test, test.images, threads=arguments.threads, progress=show)
     print(
-        f"{split.name}: {len(split.learn)} images to learn from, {seconds:.0f} s on {arguments.threads} threads"
-        f" ({manifest.how_made.method}); {len(test.images)} test images: mAP@0.5 {figures['held_out_map50']:.4f}",
+        f"{split.name}: {len(split.learn)} images to learn from, {seconds:.0f} s on {arguments.threads} "
+        f"threads ({manifest.how_made.method}); {len(test.images)} test images: "
+        f"mAP@0.5 {figures['held_out_map50']:.4f}",
         flush=True,
     )
     return figures["held_out_map50"]
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["deeppcb", "metal_tag"])
     parser.add_argument("--folds", type=int, default=3, help="of a set without a split of its own")
-    parser.add_argument("--epochs", type=int, help="if not what 'inspector train' takes")
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--backbone", choices=["tuned", "frozen"], default="tuned")
     parser.add_argument("--keep", type=Path, help="folder of models; one that is there is measured again")

@@ -1,6 +1,7 @@
 """Training finds what it was shown, goes on after a kill, and the model that it writes runs in the engine."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from inspector.config import DetectorConfig
 from inspector.detect.commands import find_backbone
 from inspector.detect.load import load_detector
 from inspector.detect.model.manifest import load_manifest
+from inspector.detect.training.fit import FitOptions, crops
 from inspector.detect.training.train import TrainOptions, train_boxes
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, StoreError
 from inspector.types import Frame, FrameMeta
 
 SIZE = 96
@@ -115,3 +117,45 @@ def test_a_checkpoint_of_another_training_is_refused(data: Path, tmp_path: Path)
         with pytest.raises(ConfigError, match="cannot be read"):
             train_boxes(data, None, tmp_path, backbone, options=options(3))
     shutil.rmtree(checkpoint.parent)
+
+
+def test_a_disk_that_refuses_is_one_line_and_leaves_the_epoch_before(data: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / ".squares.training" / "checkpoint.pt"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = b""
+
+    def fill(what: str, _done: int, _total: int) -> None:
+        nonlocal kept
+        if what == "Training" and not kept and checkpoint.exists():
+            kept = checkpoint.read_bytes()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    try:
+        with pytest.raises(StoreError, match="make room") as caught:
+            train_boxes(data, None, tmp_path, find_backbone(tmp_path), options=options(3), progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert checkpoint.read_bytes() == kept
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [checkpoint.name]
+
+
+def test_labels_of_another_size_than_the_images_are_refused(data: Path, tmp_path: Path) -> None:
+    labels = json.loads((data / "labels.json").read_text())
+    for image in labels["images"]:
+        image |= {"width": 10 * SIZE, "height": 10 * SIZE}
+    (tmp_path / "large.json").write_text(json.dumps(labels))
+    with pytest.raises(ConfigError, match="96 x 96 pixels, the labels say 960 x 960"):
+        train_boxes(data, tmp_path / "large.json", tmp_path, find_backbone(tmp_path), options=options(1))
+
+
+def test_crops_of_a_low_image_are_square_and_so_turned() -> None:
+    image = np.zeros((64, 160, 1), dtype=np.uint8)
+    flat = np.array([[0, 40, 20, 72, 28]], dtype=np.float32)  # 32 x 8, which upright is 8 x 32
+    shapes = set()
+    for epoch in range(12):
+        ((pixels, _, boxes),) = crops([(image, flat)], FitOptions(), epoch)
+        assert tuple(pixels.shape[2:]) == (64, 64)
+        left, upper, right, lower = (float(side.max()) for side in boxes[0])
+        shapes.add(right - left > lower - upper)
+    assert shapes == {True, False}

@@ -52,6 +52,18 @@ def test_an_empty_file_and_one_that_is_no_image(tmp_path: Path) -> None:
         read_image(tmp_path / "text.jpg", LAYOUT)
 
 
+def test_what_the_decoder_says_does_not_stand_beside_our_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = _save(tmp_path / "whole.tif", _image(480, 640)).read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "other.png").write_bytes(b"GIF89a" + bytes(50))
+    for name in ("cut.tif", "other.png"):
+        with pytest.raises(ConfigError, match="cannot be read as an image"):
+            read_image(tmp_path / name, LAYOUT)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_file_that_was_cut_off_is_not_half_an_image(tmp_path: Path, suffix: str) -> None:
     whole = _save(tmp_path / f"whole{suffix}", _image(480, 640)).read_bytes()

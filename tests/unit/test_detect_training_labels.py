@@ -52,6 +52,9 @@ def test_labels_of_any_tool_are_read(tmp_path: Path) -> None:
         ("images", {"file_name": "b.png"}, "b.png is not there"),
         ("images", {"template": "t.png"}, "t.png is not there"),
         ("images", {"width": "wide"}, "not COCO labels"),
+        ("images", {"width": 0}, "image 7: 0 x 48 pixels have no size"),
+        ("categories", {"name": " "}, "category 3 has no name"),
+        ("categories", {"name": "a\nb"}, "category 3 has no name"),
     ],
 )
 def test_each_mistake_is_one_line(tmp_path: Path, key: str, change: dict[str, Any], words: str) -> None:
@@ -71,6 +74,29 @@ def test_what_is_no_label_file_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_coco(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "other", "words"),
+    [
+        ("images", {"file_name": "b.png"}, "image id 7 is there twice"),
+        ("images", {"id": 8}, "file_name a.png is there twice"),
+        ("categories", {"name": "scratch"}, "category id 3 is there twice"),
+        ("categories", {"id": 4}, "category dent is there twice"),
+    ],
+)
+def test_what_is_there_twice_is_named(tmp_path: Path, key: str, other: dict[str, Any], words: str) -> None:
+    content = labels()
+    content[key].append(content[key][0] | other)
+    with pytest.raises(ConfigError, match=words):
+        read_coco(write(tmp_path, content))
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    write(tmp_path, labels())
+    path = tmp_path / "labels.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_coco(tmp_path).labels == ("dent",)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

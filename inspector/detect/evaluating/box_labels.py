@@ -23,14 +23,19 @@ def find_labels(data: Path, given: Path | None) -> LabelledSet | None:
     if given is None and not (data / LABELS_NAME).is_file():
         return None
     labelled = read_coco(data, given)
+    check_sizes(labelled, given or data / LABELS_NAME)
+    return labelled
+
+
+def check_sizes(labelled: LabelledSet, labels: Path) -> None:
+    """Raise ConfigError for an image whose size is another than `labels` say: its boxes lie elsewhere."""
     for image in labelled.images:
         width, height = image_size(image.path)
         if (width, height) != (image.width_px, image.height_px):
             raise ConfigError(
-                f"{given or data / LABELS_NAME}: {image.path} is {width} x {height} pixels, the labels say "
+                f"{labels}: {image.path} is {width} x {height} pixels, the labels say "
                 f"{image.width_px} x {image.height_px}"
             )
-    return labelled
 
 
 def box_head(manifest: Manifest) -> Head | None:

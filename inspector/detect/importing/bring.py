@@ -128,7 +128,9 @@ def _read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "truncated"
-        raise ModelError(f"{path}: not a whole ONNX file ({reason[:200]})") from error
+        raise ModelError(
+            f"{path}: not a whole ONNX file ({reason[:200]}); copy or export it again"
+        ) from error
     return model
 
 

@@ -34,7 +34,10 @@ def write_model(folder: Path, model: bytes, manifest: Manifest, *, also: Writers
     try:
         return _write(folder, model, manifest, also or {})
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror or error}), and is as it was; make room there, or "
+            "give --models another folder"
+        ) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -1,10 +1,11 @@
 """A quicker way of the frame into an int8 graph: in bytes, and scaled row by row. Pure but for ONNX objects.
 
 The same averaging and bilinear scaling as in `graph.network_input`, with rounding to bytes after each step.
-A large frame is first averaged over whole blocks. Then the rows are scaled, with a whole row of pixels along the channels, where a CPU's vector units work; OpenVINO's scaling
-of three channels or one leaves most of their width idle. Then the columns: where so many pixels always
-become so many (8 become 7 from 512 to 448), that is one small product of matrices, and the pixels stay in
-order; else the image is turned and scaled as rows are (docs/decisions/046).
+A large frame is first averaged over whole blocks (docs/decisions/053). Then the rows are scaled, with a
+whole row of pixels along the channels, where a CPU's vector units work; OpenVINO's scaling of three
+channels or one leaves most of their width idle. Then the columns: where so many pixels always become so
+many (8 become 7 from 512 to 448), that is one small product of matrices, and the pixels stay in order; else
+the image is turned and scaled as rows are (docs/decisions/046).
 """
 
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _averaged(builder: GraphBuilder, source: tuple[int, int], channels: int, blo
         count = (last - first) // pixels
         fitting = max(1, _VECTOR // (pixels * channels))
         together = next(n for n in range(fitting, 0, -1) if count % n == 0)
-        mean = np.kron(np.eye(together, dtype=np.int8), np.ones((pixels, 1), dtype=np.int8))
+        mean = np.kron(np.eye(together), np.ones((pixels, 1))).astype(np.int8)
         part = _by_product(builder, part, mean, pixels, (rows, last - first, channels))
         parts.append(builder.add("Reshape", part, builder.integers(1, rows, count, channels)))
     value = builder.add("Concat", *parts, axis=2) if len(parts) > 1 else parts[0]

@@ -1,5 +1,6 @@
 """Reads labels in COCO's format (cocodataset.org, "Data format", object detection)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from inspector.errors import ConfigError
 
 LABELS_NAME: Final = "labels.json"
 _MOST_BYTES: Final = 100_000_000
+_MARK: Final = b"\xef\xbb\xbf"  # some tools on Windows put it before UTF-8
 _SLACK_PX: Final = 1.0  # tools round: a box may stick out by this much, and is cut
 
 
@@ -68,21 +70,19 @@ def read_coco(folder: Path, labels: Path | None = None) -> LabelledSet:
     """Read `labels` (default: labels.json in `folder`); file names in it are relative to `folder`.
 
     Raises ConfigError, one line, for a file that is missing or malformed, a box that has no size or lies
-    outside its image, an image or a category that is not there, and an empty set.
+    outside its image, an image or a category that is not there, is there twice or has no name or size, and
+    an empty set.
     """
     path = labels or folder / LABELS_NAME
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ConfigError(f"{path}: over {_MOST_BYTES // 10**6} MB; give the labels of fewer images")
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = msgspec.json.decode(path.read_bytes().removeprefix(_MARK), type=_File)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); it holds COCO labels") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not COCO labels: {error}") from error
-    if not file.images or not file.categories:
-        raise ConfigError(f"{path}: names no {'categories' if file.images else 'images'}")
-    if any((image.template is None) != (file.images[0].template is None) for image in file.images):
-        raise ConfigError(f"{path}: give every image a template, or none")
+    _check_named(file, path)
     numbers = {category.id: index for index, category in enumerate(file.categories)}
     boxes: dict[int, list[LabelledBox]] = {image.id: [] for image in file.images}
     sizes = {image.id: image for image in file.images}
@@ -96,6 +96,28 @@ def read_coco(folder: Path, labels: Path | None = None) -> LabelledSet:
         boxes[annotation.image_id].append(LabelledBox(numbers[annotation.category_id], box))
     images = [_image(folder, image, tuple(boxes[image.id]), path) for image in file.images]
     return LabelledSet(tuple(category.name for category in file.categories), tuple(images))
+
+
+def _check_named(file: _File, path: Path) -> None:
+    """Raise ConfigError unless all images and categories are there once, and can be told apart."""
+    if not file.images or not file.categories:
+        raise ConfigError(f"{path}: names no {'categories' if file.images else 'images'}")
+    if any((image.template is None) != (file.images[0].template is None) for image in file.images):
+        raise ConfigError(f"{path}: give every image a template, or none")
+    for what, values in (
+        ("image id", [image.id for image in file.images]),
+        ("file_name", [image.file_name for image in file.images]),
+        ("category id", [category.id for category in file.categories]),
+        ("category", [category.name for category in file.categories]),
+    ):
+        if twice := [value for value, times in Counter(values).items() if times > 1]:
+            raise ConfigError(f"{path}: {what} {twice[0]} is there twice")
+    for category in file.categories:
+        if not category.name.strip() or not category.name.isprintable():
+            raise ConfigError(f"{path}: category {category.id} has no name that can be shown")
+    for image in file.images:
+        if not (image.width > 0 and image.height > 0):
+            raise ConfigError(f"{path}: image {image.id}: {image.width} x {image.height} pixels have no size")
 
 
 def _checked(

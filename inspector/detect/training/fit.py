@@ -1,5 +1,6 @@
 """Trains the box network with torch on the CPU: from labelled images to weights. Needs extra [train]."""
 
+import io
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from torch.nn import functional
 from inspector.detect.teaching.graph import F32
 from inspector.detect.training.box_graph import DISTANCES, SCORES, STRIDE, BoxGraph
 from inspector.detect.training.targets import Boxes, Pixels, crop, targets
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, StoreError
 
 Progress = Callable[[str, int, int], None]
 
@@ -78,7 +79,7 @@ def fit(
     if checkpoint.exists():
         first = _resume(checkpoint, about, trained, optimizer, schedule)
     for epoch in range(first, options.epochs):
-        for done, batch in enumerate(_batches(images, options, epoch)):
+        for done, batch in enumerate(crops(images, options, epoch)):
             progress("Training", epoch * batches + done, steps)
             loss = _loss(network, *batch)
             optimizer.zero_grad(set_to_none=True)
@@ -157,13 +158,15 @@ _OPERATORS: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def _batches(
+def crops(
     images: Sequence[tuple[Pixels, Boxes]], options: FitOptions, epoch: int
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Pixels (N, C, h, w) normalised, labels (N, rows, columns), boxes (N, 4, rows, columns)."""
+    """An epoch's batches: pixels (N, C, side, side) normalised, labels (N, rows, columns) and boxes
+    (N, 4, rows, columns)."""
     rng = np.random.default_rng((options.seed, epoch))
-    rows, columns = images[0][0].shape[:2]
-    size = (min(options.crop_px, columns), min(options.crop_px, rows))
+    # Square also where the image is lower than a crop: only squares can be turned by a quarter.
+    side = min(options.crop_px, *images[0][0].shape[:2])
+    size = (side, side)
     order = rng.permutation(len(images))
     for start in range(0, len(order), _BATCH):
         pixels, labels, boxes = [], [], []
@@ -219,11 +222,28 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    """Whole or not at all: a kill while writing leaves the checkpoint before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Whole or not at all: a kill or a power cut while writing leaves the checkpoint before.
+
+    Raises StoreError when the disk refuses.
+    """
+    data = io.BytesIO()
+    torch.save(state, data)
     new = path.with_name(f"{path.name}.new")
-    torch.save(state, new)
-    os.replace(new, path)
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new.open("wb") as file:
+                file.write(data.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, or give --models another "
+            "folder, and run the same command again"
+        ) from error
 
 
 def _resume(path: Path, about: str, trained: Any, optimizer: Any, schedule: Any) -> int:

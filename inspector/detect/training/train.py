@@ -13,6 +13,7 @@ import numpy as np
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.evaluating.box_figures import BoxPx, ImageBoxes, mean_average_precision
+from inspector.detect.evaluating.box_labels import check_sizes
 from inspector.detect.images import common_layout
 from inspector.detect.model.candidates import Candidates
 from inspector.detect.model.decode import found_boxes
@@ -29,7 +30,7 @@ from inspector.detect.model.model_folder import ONNX_NAME, write_model
 from inspector.detect.quantizing.gate import decoded_all, require_parity
 from inspector.detect.teaching.graph import F32, GraphBuilder, finish, network_input
 from inspector.detect.training.box_graph import DISTANCES, SCORES, BoxGraph, build, with_weights
-from inspector.detect.training.coco import LabelledImage, LabelledSet, read_coco
+from inspector.detect.training.coco import LABELS_NAME, LabelledImage, LabelledSet, read_coco
 from inspector.detect.training.fit import FitOptions, fit, run_in_torch
 from inspector.detect.training.labelled_image import read_labelled
 from inspector.detect.training.targets import Boxes, Pixels
@@ -78,9 +79,12 @@ def train_boxes(
         raise ConfigError(f"{data}: {len(labelled.images)} images; training takes {FEWEST_IMAGES} or more")
     if not any(image.boxes for image in labelled.images):
         raise ConfigError(f"{data}: no image has a box; for good parts alone use 'inspector teach'")
+    check_sizes(labelled, labels or data / LABELS_NAME)
     layout = _layout(labelled)
     size = options.size or choose_size(layout.width_px, layout.height_px)
     learn, hold = _split(labelled.images, options.held_out)
+    if not any(image.boxes for image in learn):
+        raise ConfigError(f"{data}: all images with boxes are held out; give more, or --held-out 0")
     box_graph = build(layout, size, len(labelled.labels), backbone_path)
     folder = models_dir / options.name
     work = models_dir / f".{options.name}.training"
