@@ -280,9 +280,10 @@ class Bus:
         )
         return FramePublisher(port, self._notifier(name))
 
-    def frame_subscriber(self, camera_id: str) -> FrameSubscriber:
+    def frame_subscriber(self, camera_id: str, depth: int = MAX_DEPTH) -> FrameSubscriber:
+        """Of more than `depth` frames that wait, the newest are kept."""
         name = frames_topic(camera_id)
-        port = self._channel(name, MAX_DEPTH).subscriber_builder().create()
+        port = self._channel(name, MAX_DEPTH).subscriber_builder().buffer_size(depth).create()
         self._listen(name)
         return FrameSubscriber(port)
 

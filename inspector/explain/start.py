@@ -76,6 +76,11 @@ def has_model(config: ExplainerConfig) -> bool:
     return config.server is not None or config.model != TEMPLATE_ONLY
 
 
+def computes_here(config: ExplainerConfig) -> bool:
+    """Return whether the model runs in this process, and not behind a server."""
+    return config.server is None and config.model != TEMPLATE_ONLY
+
+
 def sees(config: ExplainerConfig) -> bool:
     """Return whether the model takes images."""
     return config.server.images if config.server is not None else config.mmproj is not None

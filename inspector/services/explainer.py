@@ -4,9 +4,10 @@ from inspector.clock import NS_PER_MS
 from inspector.explain.facts import line_context
 from inspector.explain.pictures import Pictures
 from inspector.explain.pressure import Pressure
-from inspector.explain.start import cap_memory, sees, start, start_second
+from inspector.explain.start import cap_memory, computes_here, sees, start, start_second
 from inspector.explain.worker import ExplainWorker, is_wanted
 from inspector.services.loop import Context
+from inspector.services.model_pause import ModelPause
 from inspector.topics import EXPLANATIONS, OPINION_REQUESTS, OPINIONS, VERDICTS
 
 
@@ -29,6 +30,8 @@ class ExplainerService:
         self._pressure = Pressure((policy.deadline_ms - policy.delivery_margin_ms) * NS_PER_MS)
         self._in_time_ms = policy.deadline_ms - policy.delivery_margin_ms
         self._told = ""
+        # Before the model is loaded, which computes too.
+        self._pause = self._paused_for_frames()
         cap_memory(self._config)
         line = line_context(site)
         explainer = start(self._config, line, context.clock, site.root)
@@ -38,6 +41,8 @@ class ExplainerService:
         )
 
     def step(self) -> int | None:
+        if self._pause is not None:
+            self._pause.check()
         for frames in self._frames:
             for frame in frames.drain():
                 self._pictures.add(frame)
@@ -58,6 +63,13 @@ class ExplainerService:
 
     def close(self) -> None:
         self._worker.close()
+        if self._pause is not None:
+            self._pause.close()
+
+    def _paused_for_frames(self) -> ModelPause | None:
+        if not (self._config.pause_for_frames and computes_here(self._config)):
+            return None
+        return ModelPause(self._context.domain, [camera.id for camera in self._context.site.cameras])
 
     def _tell(self) -> None:
         fault = self._worker.fault

@@ -83,7 +83,7 @@ class Loop:
     """Runs one service until SIGTERM, an error that it cannot live with, or the parent's death."""
 
     def __init__(self, name: str, domain: str, site: Site, metrics_index: int) -> None:
-        _die_with_parent()
+        die_with_parent()
         log.configure(name)
         self._stopping = False
         self._bus = Bus(domain, name)
@@ -193,9 +193,9 @@ class _Backoff:
         self._s = _BACKOFF_FIRST_S
 
 
-def _die_with_parent() -> None:
+def die_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel end us when the supervisor is gone, however it went (prctl(2))."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, how, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() == 1 and os.environ.get("INSPECTOR_SUPERVISOR") not in {None, "1"}:
         sys.exit(1)  # it died before we asked

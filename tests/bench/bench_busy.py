@@ -1,98 +1,214 @@
 """What a busy language model costs the detector: its latency with the model writing and without, in turns.
 
-    python tests/bench/bench_busy.py qwen2.5-coder-1.5b --seconds 120 --turn 2
+    python tests/bench/bench_busy.py qwen2.5-coder-1.5b --fps 20 --seconds 120
+    python tests/bench/bench_busy.py qwen2.5-coder-1.5b --fps 20 --seconds 120 --no-pause
 
-The model writes explanations in a process of its own, as in a cell; the detector takes frames at a
-camera's rate in this one. Every other turn the model's process is stopped (SIGSTOP), so that what else
-the machine does bends both. Goal: P99 with the model at most 1.1 times that without, on two cores.
+The cell's own detector and explainer run as services; this program is the camera and the arbiter: it
+publishes frames at a camera's rate, hears of the results, and always has incidents to explain. Every
+other turn the explainer is stopped with all that belongs to it, so that what else the machine does
+bends both. Latency: from a frame being published to its result being heard of.
+Goal: P99 with the model at most 1.1 times that without, on two cores.
 """
 
 import argparse
-import ctypes
-import multiprocessing
+import contextlib
+import itertools
 import os
 import signal
-import threading
-from multiprocessing.connection import Connection
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+import psutil
+import yaml
 
+from inspector.bus import Bus, sweep
 from inspector.clock import NS_PER_S, SystemClock
-from inspector.config import DetectorConfig, ExplainerConfig
-from inspector.detect.bench.measure import drive
-from inspector.detect.load import load_detector
-from inspector.errors import ConfigError, ModelError
-from inspector.explain.causes import rank_causes
+from inspector.config import ExplainerConfig
+from inspector.detect.model.manifest import load_manifest
 from inspector.explain.eval_cases import cases
-from inspector.explain.gather import gather
-from inspector.explain.grammar import schema_for
-from inspector.explain.prompt import build
-from inspector.explain.start import open_engine
-from inspector.types import Frame, FrameMeta
+from inspector.topics import EXPLANATIONS, FAULTS, HEALTH, RESULTS, VERDICTS
+from inspector.types import ExplanationSource, FrameMeta, ResultStatus, ServiceState
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_DEADLINE_S = 3600
+CAMERA = "bench"
+REPOSITORY = Path(__file__).parents[2]
+_WAITING = 4  # incidents
 _WARM_S = 10.0
+_READY_S = 300.0
+_ANSWER_S = 10.0
 
 
-def write(config: ExplainerConfig, told: Connection) -> None:
-    """Explain made-up incidents for ever; tell "" when ready, and the tokens of each answer."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # not left behind, or stopped
-    clock = SystemClock()
-    try:
-        engine = open_engine(config, clock)
-    except (ConfigError, ModelError) as error:
-        told.send(str(error))
-        return
-    told.send("")
-    for case in cases(7, 100_000):
-        facts = gather(case.record, case.context)
-        causes = rank_causes(facts)
-        engine.complete(
-            build(facts, causes), schema_for(facts, causes), clock.now_ns() + _DEADLINE_S * NS_PER_S
-        )
-        told.send(engine.usage.written)
+def write_site(folder: Path, chosen: argparse.Namespace) -> Path:
+    """Write what the two services are to read; return the site file."""
+    (folder / "camera.yaml").write_text(yaml.safe_dump({"id": CAMERA, "select": {"serial": "none"}}))
+    site = {
+        "base_topic": "bench",
+        "cameras": ["camera.yaml"],
+        "detector": {
+            "model": str(REPOSITORY / "models" / chosen.detector),
+            "threads": chosen.detector_threads,
+        },
+        "explainer": {
+            "model": chosen.model,
+            "nice": chosen.nice,
+            "pause_for_frames": chosen.pause,
+            "deadline_s": 3600.0,
+            "explain": "all",
+        },
+    }
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    return path
 
 
-class Detector:
-    """A warm engine with frames for it, at a camera's rate."""
+class Service:
+    """One service of the cell, as the supervisor starts it, with the processes that belong to it."""
 
-    def __init__(self, model: str, threads: int, fps: float) -> None:
-        self._clock = SystemClock()
-        self._woken = threading.Event()
-        self._gap_ns = int(NS_PER_S / fps)
-        config = DetectorConfig(model=model, threads=threads)
-        self._engine = load_detector(config, Path("models"), on_ready=self._woken.set)
-        layout = self._engine.manifest.input
-        image = np.random.default_rng(1).integers(0, 255, (layout.height_px, layout.width_px), np.uint8)
-        meta = FrameMeta(
-            camera_id="bench",
-            frame_id=0,
-            exposure_start_ns=0,
-            exposure_us=1.0,
-            received_ns=0,
-            width_px=layout.width_px,
-            height_px=layout.height_px,
-            pixel_format=layout.pixel_format,
-        )
-        self._frame = Frame(meta, image)
+    def __init__(self, name: str, domain: str, site: Path) -> None:
+        self.name = name
+        command = [sys.executable, "-m", "inspector.services", name, "--domain", domain, "--site", str(site)]
+        self._process = subprocess.Popen(command, cwd=REPOSITORY, process_group=0)
 
-    def latencies_ms(self, seconds: float) -> npt.NDArray[np.float64]:
-        """Take frames for so long; return how long each took from being there to its result."""
-        start_ns = self._clock.now_ns() + self._gap_ns
-        passed = drive(
-            self._engine,
-            self._woken,
-            [self._frame] * max(2, int(seconds * NS_PER_S / self._gap_ns)),
-            self._clock,
-            due_ns=lambda number: start_ns + number * self._gap_ns,
-        )
-        return np.array([each.latency_ns for each in passed]) / 1e6
+    def signal(self, number: signal.Signals) -> None:
+        """Its children first: one of them stops and continues it."""
+        process = psutil.Process(self._process.pid)
+        for each in (*process.children(recursive=True), process):
+            each.send_signal(number)
+
+    def cpu_s(self) -> float:
+        """Processor time of all its threads so far."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def assert_alive(self) -> None:
+        if self._process.poll() is not None:
+            raise SystemExit(f"error: {self.name} ended with status {self._process.returncode}")
 
     def close(self) -> None:
-        self._engine.close()
+        if self._process.poll() is None:
+            self.signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Cell:
+    """Camera and arbiter of a cell whose detector and explainer are real."""
+
+    def __init__(self, bus: Bus, chosen: argparse.Namespace) -> None:
+        self._bus = bus
+        self._clock = SystemClock()
+        self._gap_ns = int(NS_PER_S / chosen.fps)
+        self._layout = load_manifest(REPOSITORY / "models" / chosen.detector).input
+        shape = (self._layout.height_px, self._layout.width_px)
+        self._pixels = np.random.default_rng(1).integers(0, 255, shape, np.uint8).ravel()
+        self._frames = bus.frame_publisher(CAMERA, self._pixels.size)
+        self._results = bus.subscriber(RESULTS)
+        self._verdicts = bus.publisher(VERDICTS)
+        self._explanations = bus.subscriber(EXPLANATIONS)
+        self._health = bus.subscriber(HEALTH)
+        self._faults = bus.subscriber(FAULTS)
+        self._cases = iter(cases(7, 10_000))
+        self._next_frame = itertools.count(1)
+        self.explained: Counter[ExplanationSource] = Counter()
+
+    def wait_until_ready(self, services: list[Service]) -> None:
+        """Return when all are ready and the model has passed its probe. Raises SystemExit."""
+        ready: set[str] = set()
+        limit_ns = self._clock.now_ns() + int(_READY_S * NS_PER_S)
+        while len(ready) < len(services) and self._clock.now_ns() < limit_ns:
+            self._bus.wait(NS_PER_S // 10)
+            for service in services:
+                service.assert_alive()
+            for health in self._health.drain():
+                if health.state is ServiceState.READY and health.counters.get("model_ready", 1):
+                    ready.add(health.service)
+            for fault in self._faults.drain():
+                raise SystemExit(f"error: {fault.service}: {fault.text}")
+        if len(ready) < len(services):
+            raise SystemExit(f"error: only {', '.join(sorted(ready)) or 'nothing'} was ready in time")
+
+    def keep_explaining(self) -> None:
+        """Hand in an incident for each that has been explained."""
+        done = list(self._explanations.drain())
+        self.explained.update(each.source for each in done)
+        for _ in done:
+            self._submit()
+
+    def begin(self) -> None:
+        for _ in range(_WAITING):
+            self._submit()
+
+    def latencies_ms(self, seconds: float) -> npt.NDArray[np.float64]:
+        """Publish frames for so long; return how long after each its result was heard of."""
+        start_ns = self._clock.now_ns() + self._gap_ns
+        due = [start_ns + n * self._gap_ns for n in range(max(2, round(seconds * NS_PER_S / self._gap_ns)))]
+        sent_ns: dict[int, int] = {}
+        took: list[int] = []
+        while len(took) < len(due):
+            now_ns = self._clock.now_ns()
+            for result in self._results.drain():
+                if result.status is not ResultStatus.OK:
+                    raise SystemExit(f"error: frame {result.frame_id}: {result.status} {result.reason}")
+                took.append(now_ns - sent_ns[result.frame_id])
+            self.keep_explaining()
+            if len(sent_ns) < len(due):
+                if due[len(sent_ns)] <= now_ns:
+                    frame_id = self._publish()
+                    sent_ns[frame_id] = self._clock.now_ns()
+                    continue
+                self._bus.wait(due[len(sent_ns)] - now_ns)
+            elif len(took) < len(due):
+                if now_ns > due[-1] + _ANSWER_S * NS_PER_S:
+                    raise SystemExit(f"error: {len(due) - len(took)} frames were not answered")
+                self._bus.wait(NS_PER_S // 10)
+        return np.array(took) / 1e6
+
+    def _publish(self) -> int:
+        slot = self._frames.loan(self._pixels.size)
+        slot.pixels[:] = self._pixels
+        frame_id, now_ns = next(self._next_frame), self._clock.now_ns()
+        meta = FrameMeta(
+            camera_id=CAMERA,
+            frame_id=frame_id,
+            exposure_start_ns=now_ns,
+            exposure_us=1.0,
+            received_ns=now_ns,
+            width_px=self._layout.width_px,
+            height_px=self._layout.height_px,
+            pixel_format=self._layout.pixel_format,
+        )
+        slot.send(meta)
+        return frame_id
+
+    def _submit(self) -> None:
+        record = next(self._cases).record
+        verdict = msgspec.structs.replace(record.verdict, decided_ns=self._clock.now_ns())
+        self._verdicts.send(msgspec.structs.replace(record, verdict=verdict))
+
+
+@contextlib.contextmanager
+def running(chosen: argparse.Namespace) -> Iterator[tuple[Cell, Service]]:
+    """Start the two services and yield the cell with its explainer, ready."""
+    domain = str(os.getpid())
+    with tempfile.TemporaryDirectory(prefix="inspector-bench-") as folder, contextlib.ExitStack() as stack:
+        stack.callback(sweep, domain)
+        site = write_site(Path(folder), chosen)
+        cell = Cell(stack.enter_context(Bus(domain, "bench")), chosen)
+        services = [Service(name, domain, site) for name in ("detector", "explainer")]
+        for service in services:
+            stack.callback(service.close)
+        cell.wait_until_ready(services)
+        yield cell, services[1]
 
 
 def main() -> None:
@@ -102,46 +218,35 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="qwen2.5-coder-1.5b")
     parser.add_argument("--detector", default="demo_part")
     parser.add_argument("--detector-threads", type=int, default=1)
-    parser.add_argument("--fps", type=float, default=10.0)
+    parser.add_argument("--fps", type=float, default=20.0)
     parser.add_argument("--nice", type=int, default=ExplainerConfig().nice)
+    parser.add_argument("--pause", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seconds", type=float, default=120.0, help="in all, half of them each way")
     parser.add_argument("--turn", type=float, default=2.0, help="seconds of one turn")
     chosen = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe(duplex=False)
-    config = ExplainerConfig(model=chosen.model, nice=chosen.nice)
-    child = spawn.Process(target=write, args=(config, there), daemon=True)
-    child.start()
-    assert child.pid is not None
-    detector = Detector(chosen.detector, chosen.detector_threads, chosen.fps)
-    took: dict[int, list[npt.NDArray[np.float64]]] = {signal.SIGSTOP: [], signal.SIGCONT: []}
-    try:
-        if problem := here.recv():
-            raise SystemExit(f"error: {problem}")
-        here.recv()  # the first answer reads the constant prompt
-        detector.latencies_ms(_WARM_S)
-        while here.poll():
-            here.recv()
+    took: dict[signal.Signals, list[npt.NDArray[np.float64]]] = {signal.SIGSTOP: [], signal.SIGCONT: []}
+    with running(chosen) as (cell, explainer):
+        cell.begin()
+        cell.latencies_ms(_WARM_S)
+        cell.explained.clear()
+        began_s = explainer.cpu_s()
         for _ in range(max(1, round(chosen.seconds / chosen.turn / 2))):
             for state, windows in took.items():
-                os.kill(child.pid, state)
-                windows.append(detector.latencies_ms(chosen.turn))
-        tokens = 0
-        while here.poll():
-            tokens += here.recv()
-    finally:
-        child.kill()
-        child.join(15)
-        detector.close()
+                explainer.signal(state)
+                windows.append(cell.latencies_ms(chosen.turn))
+        used_s = explainer.cpu_s() - began_s
     without, with_it = (np.concatenate(windows) for windows in took.values())
+    paused = "paused for frames" if chosen.pause else "never paused"
     print(
-        f"{chosen.model} at nice {chosen.nice}, {chosen.detector} with {chosen.detector_threads} thread(s) "
-        f"at {chosen.fps:g} frames/s, {len(with_it)} frames each way"
+        f"{chosen.model} at nice {chosen.nice}, {paused}; {chosen.detector} with {chosen.detector_threads} "
+        f"thread(s) at {chosen.fps:g} frames/s, {len(with_it)} frames each way"
     )
-    for name, percent in (("median", 50), ("P99", 99)):
+    for name, percent in (("median", 50), ("P90", 90), ("P99", 99)):
         one, other = (float(np.percentile(each, percent)) for each in (without, with_it))
         print(f"{name:7} without {one:7.2f} ms, with {other:7.2f} ms, with / without {other / one:.2f}")
-    print(f"the model wrote {2 * tokens / chosen.seconds:.1f} tokens a second of its turns")
+    share, minutes = 200 * used_s / chosen.seconds, chosen.seconds / 120
+    written = cell.explained[ExplanationSource.LLM] / minutes
+    print(f"the explainer used {share:.0f} % of a core of its turns and wrote {written:.1f} texts a minute")
 
 
 if __name__ == "__main__":
