@@ -35,6 +35,8 @@ class ExplainerService:
         cap_memory(self._config)
         line = line_context(site)
         explainer = start(self._config, line, context.clock, site.root)
+        if not explainer.has_model:  # it could not be loaded
+            self._end_pause()
         second = start_second(explainer, self._config, line, context.clock, site.root)
         self._worker = ExplainWorker(
             explainer, context.clock, deadline_s=self._config.deadline_s, second=second
@@ -63,13 +65,17 @@ class ExplainerService:
 
     def close(self) -> None:
         self._worker.close()
-        if self._pause is not None:
-            self._pause.close()
+        self._end_pause()
 
     def _paused_for_frames(self) -> ModelPause | None:
         if not (self._config.pause_for_frames and computes_here(self._config)):
             return None
         return ModelPause(self._context.domain, [camera.id for camera in self._context.site.cameras])
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.close()
+            self._pause = None
 
     def _tell(self) -> None:
         fault = self._worker.fault

@@ -8,6 +8,7 @@ is killed at the wrong moment, the explainer is silent and the supervisor restar
 that is not answered, as its detector is dead, holds the explainer up for `in_flight.LONGEST_NS` once.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -30,7 +31,8 @@ class ModelPause:
     """The child, as its parent sees it. Starts at once; after `close` nobody is stopped any more."""
 
     def __init__(self, domain: str, camera_ids: Sequence[str], longest_ns: int = LONGEST_NS) -> None:
-        command = [sys.executable, "-m", __name__, str(os.getpid()), domain, str(longest_ns), *camera_ids]
+        command = [sys.executable, "-m", __name__, "--domain", domain, "--parent", str(os.getpid())]
+        command += ["--longest-ns", str(longest_ns), *camera_ids]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def check(self) -> None:
@@ -96,13 +98,18 @@ class _Watch:
 
 
 def main() -> None:
-    parent, domain, longest_ns, *camera_ids = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m inspector.services.model_pause")
+    parser.add_argument("cameras", nargs="+")
+    parser.add_argument("--domain", required=True, help="shared-memory domain of the cell")
+    parser.add_argument("--parent", required=True, type=int, help="who is stopped")
+    parser.add_argument("--longest-ns", required=True, type=int)
+    chosen = parser.parse_args()
     die_with_parent(signal.SIGKILL)
-    target = os.pidfd_open(int(parent))  # not a number, which another process may get
-    if os.getppid() != int(parent):
+    target = os.pidfd_open(chosen.parent)  # not its number, which another process may get
+    if os.getppid() != chosen.parent:
         return  # it died before we asked
-    with Bus(domain, "model_pause") as bus:
-        _Watch(bus, camera_ids, int(longest_ns), target, SystemClock()).run()
+    with Bus(chosen.domain, "model_pause") as bus:
+        _Watch(bus, chosen.cameras, chosen.longest_ns, target, SystemClock()).run()
 
 
 if __name__ == "__main__":
