@@ -51,7 +51,7 @@ class ModelPause:
 
 
 class _Watch:
-    """Hears of frames and results, and stops or continues the process behind `target` (a pidfd)."""
+    """Hears of frames and results, and stops or continues the process `target`."""
 
     def __init__(
         self, bus: Bus, camera_ids: Sequence[str], longest_ns: int, target: int, clock: Clock
@@ -88,7 +88,7 @@ class _Watch:
 
     def _stop(self, stopped: bool) -> None:
         if stopped != self._stopped:
-            signal.pidfd_send_signal(self._target, signal.SIGSTOP if stopped else signal.SIGCONT)
+            os.kill(self._target, signal.SIGSTOP if stopped else signal.SIGCONT)
             self._stopped = stopped
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
@@ -104,12 +104,12 @@ def main() -> None:
     parser.add_argument("--parent", required=True, type=int, help="who is stopped")
     parser.add_argument("--longest-ns", required=True, type=int)
     chosen = parser.parse_args()
+    # By the kernel, at the parent's end and before its number can be another's: nobody else is stopped.
     die_with_parent(signal.SIGKILL)
-    target = os.pidfd_open(chosen.parent)  # not its number, which another process may get
     if os.getppid() != chosen.parent:
         return  # it died before we asked
     with Bus(chosen.domain, "model_pause") as bus:
-        _Watch(bus, chosen.cameras, chosen.longest_ns, target, SystemClock()).run()
+        _Watch(bus, chosen.cameras, chosen.longest_ns, chosen.parent, SystemClock()).run()
 
 
 if __name__ == "__main__":
