@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 from inspector.bus import Bus
 from inspector.clock import NS_PER_S, Clock, SystemClock
-from inspector.errors import InvariantError
+from inspector.errors import DataError, InvariantError
 from inspector.explain.in_flight import LONGEST_NS, InFlight
 from inspector.services.loop import die_with_parent
 from inspector.topics import RESULTS
@@ -81,8 +82,9 @@ class _Watch:
     def _hear(self) -> None:
         now_ns = self._clock.now_ns()
         for frames in self._frames:
-            for frame in frames.drain():
-                self._in_flight.frame(frame.meta.camera_id, frame.meta.frame_id, now_ns)
+            with suppress(DataError):  # one that is not what its camera says: the detector reports it
+                for frame in frames.drain():
+                    self._in_flight.frame(frame.meta.camera_id, frame.meta.frame_id, now_ns)
         for result in self._results.drain():
             self._in_flight.result(result.camera_id, result.frame_id)
 
