@@ -6,7 +6,7 @@ Engine file, header, cubins and the bindings' names are the true ones: TensorRT 
 import gc
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -127,7 +127,7 @@ def test_frames_and_batches_go_through_and_all_is_given_back(models: Path, cuda:
 
 
 def test_what_the_runtime_compiled_is_kept_for_the_next_start(
-    models: Path, cuda: HostCuda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: Path, cuda: HostCuda, tmp_path: Path, logged: Callable[[], list[dict[str, str]]]
 ) -> None:
     load(models, threading.Event()).close()
     cache = tmp_path / "cache" / "inspector" / "tensorrt"
@@ -136,11 +136,10 @@ def test_what_the_runtime_compiled_is_kept_for_the_next_start(
     kept.unlink()
     kept.mkdir()  # cannot be written: costs time the next time, and nothing else
     cuda.has_context = True
-    capsys.readouterr()
+    logged()
     load(models, threading.Event()).close()
-    read, written = capsys.readouterr().err.splitlines()
-    assert "[warning] cache cannot be read" in read
-    assert "[warning] cache cannot be written" in written
+    told = [(line["level"], line["event"]) for line in logged()]
+    assert told == [("warning", "cache cannot be read"), ("warning", "cache cannot be written")]
 
 
 @pytest.mark.parametrize("fails", ["mem_alloc", "deserialize", "execute_async_v3", "wait"])
