@@ -28,6 +28,8 @@ _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
 _STOP_S = 5.0
 _ARBITER = "arbiter"
+# Ended after all others, so that an emergency is answered meanwhile; then who hears the last words of it.
+_LAST = (_ARBITER, "recorder")
 # A service needs no threads of NumPy's for large matrices, nor a look through all installed packages for
 # extensions of pydantic; both cost each start. What the environment says goes before (docs/decisions/051).
 QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -106,7 +108,7 @@ class Supervisor:
             self._watch(child)
 
     def stop(self) -> None:
-        """End every service, the camera first and the recorder last, and remove the shared memory."""
+        """End every service, the recorder last, and remove the shared memory."""
         self._end(self._children.values())
         self.bus.close()
         sweep(self.domain)
@@ -162,13 +164,15 @@ class Supervisor:
         child.started_ns = child.heard_ns = self._clock.now_ns()
 
     def _end(self, children: Iterable[_Child]) -> None:
-        """End them in order, the last of the table first; the arbiter before those that record it."""
-        children = list(children)
-        for child in reversed(children):
+        """End these, the arbiter and the recorder among them."""
+        self._end_together([child for child in children if child.spec.name not in _LAST])
+        for name in _LAST:
+            self._end_together([self._children[name]])
+
+    def _end_together(self, children: list[_Child]) -> None:
+        for child in children:
             if child.process is not None and child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
-                if child.spec.name == _ARBITER:
-                    self._wait(child)
         for child in children:
             self._wait(child)
 

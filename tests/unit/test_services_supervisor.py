@@ -1,6 +1,7 @@
 """How long a service may be silent: while it starts, and before it is killed."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -138,3 +139,51 @@ def test_another_recipe_is_for_those_that_depend_on_it(
     assert [command[-2:] for command in commands] == [["--recipe", "b"]] * 4
     assert cell.restarts() == dict.fromkeys(before, 0), "no service has failed"
     assert recipe_in_use(load_site(site_file)) == "b"
+
+
+# Writes to the file that is its first argument; the second is its name.
+_SERVICE = """\
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def say(word):
+    with open(sys.argv[1], "a") as said:
+        said.write(f"{word} {sys.argv[2]}\\n")
+say("begins")
+signal.sigwait({signal.SIGTERM})
+say("ends")
+"""
+
+
+def test_the_arbiter_ends_after_all_others_and_who_records_it_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, said = subprocess.Popen, tmp_path / "said"
+
+    def talking(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return start([sys.executable, "-SEc", _SERVICE, str(said), command[3]], **options)
+
+    def words(word: str) -> list[str]:
+        lines = said.read_text().splitlines() if said.exists() else []
+        return [line.removeprefix(word + " ") for line in lines if line.startswith(word)]
+
+    def until_begun(count: int) -> None:
+        end_s = time.monotonic() + WAIT_S
+        while len(words("begins")) < count and time.monotonic() < end_s:
+            cell.poll(NS_PER_S // 100)
+        assert len(words("begins")) == count
+
+    monkeypatch.setattr(subprocess, "Popen", talking)
+    site_file = site_with_recipes(tmp_path)
+    site = load_site(site_file)
+    cell = Supervisor(site, site_file, clock=HandClock())
+    try:
+        cell.start()
+        until_begun(len(services(site)))
+        assert select(cell, "b") == []
+        changed = words("ends")
+        until_begun(len(services(site)) + len(changed))
+    finally:
+        cell.stop()
+    assert set(changed[:-2]) == {"detector", "explainer"}
+    assert changed[-2:] == words("ends")[-2:] == ["arbiter", "recorder"]
+    assert len(words("ends")) == len(words("begins"))
