@@ -175,7 +175,7 @@ class CommandKind(StrEnum):
     RESET = "RESET"  # unlatch an emergency
     START = "START"  # Ready to ContinuousExecution
     STOP = "STOP"  # ContinuousExecution to Ready
-    SELECT_RECIPE = "SELECT_RECIPE"  # in Ready: another product comes
+    SELECT_RECIPE = "SELECT_RECIPE"  # while stopped: another product comes
 
 
 class Command(Message, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ class Changeover:
         if latched:
             return "an emergency is latched; RESET it first"
         if not stopped:
-            return "the cell is not stopped; send STOP and wait for the state Ready"
+            return "the cell is not stopped; send STOP first"
         if parts_open:
             return "a part is being judged; send it again when its verdict is there"
         return ""

@@ -33,8 +33,9 @@ class CellState:
     A service that fails later does not change the state: it is back in a second, and until then
     verdicts say what is missing. A part that comes in Ready gets its verdict all the same, because
     one that is on the belt when somebody stops the line must not pass unseen. `stopped` is whether an
-    operator had stopped the line before this process began: only START ends that. While another recipe is
-    being prepared the cell is not operational, and takes neither START nor STOP.
+    operator had stopped the line before this process began: only START ends that. A STOP that comes while
+    services start holds too; START cannot hurry them. While another recipe is being prepared the cell is not
+    operational, and takes neither.
     """
 
     def __init__(self, *, stopped: bool = False) -> None:
@@ -58,10 +59,13 @@ class CellState:
 
     def command(self, command: Command) -> None:
         """An operator's START or STOP; RESET is the arbiter's, which unlatches."""
-        if command.kind in {CommandKind.START, CommandKind.STOP} and not self._changing:
-            self._take(command.kind.value)
-            if self._state is not State.PREOPERATIONAL:
-                self.stopped = self._state is State.READY
+        if self._changing:
+            return
+        if command.kind is CommandKind.STOP:
+            self.stopped = True
+        elif command.kind is CommandKind.START and self._state is not State.PREOPERATIONAL:
+            self.stopped = False
+        self._take(command.kind.value)
 
     def latched(self, latched: bool) -> None:
         """Whether an emergency holds the line."""

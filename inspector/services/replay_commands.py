@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from inspector.config import ArbiterSetup
+from inspector.config import ArbiterSetup, Site
 from inspector.config_load import load_site
 from inspector.errors import ConfigError, DataError
 from inspector.recipe import apply_recipe
@@ -42,6 +42,10 @@ COMPARE_EPILOG = """Example:
 inspector compare sessions/2026-11-22T15-03-35Z sessions/2026-11-23T08-00-01Z"""
 
 
+class _RecordedSite(msgspec.Struct):
+    recipe: str = ""
+
+
 def replay(
     sessions: Annotated[
         list[Path], typer.Argument(metavar="SESSION...", help="Sessions, or folders of them.")
@@ -56,7 +60,10 @@ def replay(
     config: Annotated[
         Path | None, typer.Option(help="Decide by the policy of this site file instead.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="With --config: as this recipe of it has it.")] = "",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help='With --config: its recipe; else the recorded one. "" is the site as it stands.'),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide recorded sessions again and compare every verdict with the recorded one.
@@ -64,7 +71,7 @@ def replay(
     As recorded, they must be equal bit for bit: exit status 0 says so, 1 that some differ, 2 that this is no
     session. With --model or --config: which verdicts change, and why; 1 when some do.
     """
-    if recipe and config is None:
+    if recipe is not None and config is None:
         raise ConfigError("--recipe: only with --config, whose recipe it is")
     sessions = [session for path in sessions for session in _sessions_at(path)]
     if model is None and config is None:
@@ -106,25 +113,37 @@ def _sessions_at(path: Path) -> tuple[Path, ...]:
     return (path,) if (path / META_NAME).is_file() else session_folders(path) or (path,)
 
 
-def _what_if(session: Path, model: Path | None, config: Path | None, recipe: str) -> Comparison:
+def _what_if(session: Path, model: Path | None, config: Path | None, recipe: str | None) -> Comparison:
     try:
         reader = SessionReader(session)
         was = recorded_setup(reader.meta.info.arbiter_setup)
         results = _infer(reader, model) if model is not None else {}
-        now = _setup(was, config, recipe, results)
+        site = None if config is None else _site(config, recipe, reader)
+        now = _setup(was, site, results)
         again: Iterable[VerdictRecord] = decide_again(reader, lambda _: arbiter_of(now), results)
         return compare_runs(reader.messages(VERDICTS), again, was, now)
     except DataError as error:
         raise ConfigError(str(error)) from error
 
 
-def _setup(
-    was: ArbiterSetup, config: Path | None, recipe: str, results: dict[ResultKey, FrameResult]
-) -> ArbiterSetup:
-    """The setup to decide by: of the site file where one is given, with the new model's hash."""
-    now = was if config is None else arbiter_setup(apply_recipe(load_site(config), recipe))
+def _site(config: Path, recipe: str | None, reader: SessionReader) -> Site:
+    """The site file to decide by, with its recipe; without one with that which was recorded."""
+    site = load_site(config)
+    if recipe is not None:
+        return apply_recipe(site, recipe)
+    # A session of a version that knew no recipes was recorded with none.
+    recorded = msgspec.json.decode(reader.config_files()["site.json"], type=_RecordedSite)
+    try:
+        return apply_recipe(site, recorded.recipe)
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}; it was recorded with it, --recipe takes another") from error
+
+
+def _setup(was: ArbiterSetup, site: Site | None, results: dict[ResultKey, FrameResult]) -> ArbiterSetup:
+    """The setup to decide by: of the site where one is given, with the new model's hash."""
+    now = was if site is None else arbiter_setup(site)
     if set(now.cameras) != set(was.cameras):
-        raise ConfigError(f"{config}: its cameras {now.cameras} are not those recorded, {was.cameras}")
+        raise ConfigError(f"--config: its cameras {now.cameras} are not those recorded, {was.cameras}")
     hashes = {result.model_sha256 for result in results.values()}
     return now.model_copy(update={"model_sha256": hashes.pop() if hashes else was.model_sha256})
 

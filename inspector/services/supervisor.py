@@ -16,7 +16,7 @@ from inspector.bus import Bus, stale_domains, sweep
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from inspector.config import Site
 from inspector.errors import ConfigError, ModelError, StoreError
-from inspector.services.missed_faults import MissedFaults
+from inspector.services.missed_faults import UP, MissedFaults
 from inspector.services.recipe import recipe_in_use, select_recipe
 from inspector.services.table import ServiceSpec, services
 from inspector.topics import FAULTS, HEALTH, MISSED_FAULTS, RECIPE_REFUSED, SELECT_RECIPE
@@ -28,6 +28,9 @@ _BACKOFF_FIRST_NS, _BACKOFF_LAST_NS = 50 * NS_PER_MS, 5 * NS_PER_S
 _POLL_NS = 50 * NS_PER_MS
 _STOP_S = 5.0
 _ARBITER = "arbiter"
+# The arbiter ends last so that an emergency is answered meanwhile, then who hears its last words.
+# With another recipe they are also the first to start.
+_LAST = (_ARBITER, "recorder")
 # A service needs no threads of NumPy's for large matrices, nor a look through all installed packages for
 # extensions of pydantic; both cost each start. What the environment says goes before (docs/decisions/051).
 QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -44,6 +47,7 @@ class _Child:
     backoff_ns: int = _BACKOFF_FIRST_NS
     restarts: int = 0
     config_error: str = ""
+    waits: bool = False  # until the arbiter is up, for which an emergency waits: it has the processor first
     health: Health | None = field(default=None)
 
 
@@ -106,7 +110,7 @@ class Supervisor:
             self._watch(child)
 
     def stop(self) -> None:
-        """End every service, the camera first and the recorder last, and remove the shared memory."""
+        """End every service, the recorder last, and remove the shared memory."""
         self._end(self._children.values())
         self.bus.close()
         sweep(self.domain)
@@ -116,8 +120,7 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether all required services are up."""
-        up = {ServiceState.READY, ServiceState.DEGRADED}
-        return all(child.state in up for child in self._children.values() if child.spec.required)
+        return all(child.state in UP for child in self._children.values() if child.spec.required)
 
     def state(self, name: str) -> ServiceState:
         return self._children[name].state
@@ -158,17 +161,20 @@ class Supervisor:
         )
         if log_file is not None:
             log_file.close()
+        child.waits = False
         child.state = ServiceState.STARTING
         child.started_ns = child.heard_ns = self._clock.now_ns()
 
     def _end(self, children: Iterable[_Child]) -> None:
-        """End them in order, the last of the table first; the arbiter before those that record it."""
-        children = list(children)
-        for child in reversed(children):
+        """End these, the arbiter and the recorder among them."""
+        self._end_together([child for child in children if child.spec.name not in _LAST])
+        for name in _LAST:
+            self._end_together([self._children[name]])
+
+    def _end_together(self, children: list[_Child]) -> None:
+        for child in children:
             if child.process is not None and child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
-                if child.spec.name == _ARBITER:
-                    self._wait(child)
         for child in children:
             self._wait(child)
 
@@ -186,7 +192,9 @@ class Supervisor:
         self._missed.arbiter(ServiceState.DEAD, self._clock.now_ns())
         self.bus.bury_dead()
         for child in changed:
-            self._spawn(child)
+            child.waits = child.spec.name not in _LAST
+            if not child.waits:
+                self._spawn(child)
 
     def _hear_faults(self) -> None:
         for fault in self._faults_in.drain():
@@ -210,6 +218,10 @@ class Supervisor:
                 self._missed_out.send(fault)
 
     def _watch(self, child: _Child) -> None:
+        if child.waits:
+            if self._children[_ARBITER].state in UP:
+                self._spawn(child)
+            return
         now_ns = self._clock.now_ns()
         if child.process is None:
             if now_ns >= child.restart_ns:

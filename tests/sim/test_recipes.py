@@ -97,6 +97,13 @@ class RecipeCell(LineAndCell):
         self._select_until(recipe, lambda: reasons() != [])
         return reasons()[0]
 
+    def press_emergency_stop(self, seq: int) -> None:
+        reading = {"seq": seq, "kind": "emergency_button", "value": 1, "unit": "bool", "urgency": 1.0}
+        self.plc.publish(TOPICS.sensor("estop1"), reading)
+
+    def reasons(self) -> set[str]:
+        return {verdict["reason"] for verdict in self.plc.leaves("verdict")}
+
     def faults(self, code: str) -> list[str]:
         return [fault["text"] for fault in self.plc.leaves("fault") if fault["code"] == code]
 
@@ -153,19 +160,21 @@ def test_a_line_changes_its_product(cell: RecipeCell) -> None:
     cell.until_state("Ready", "flange_a")
     cell.until_verdicts(4, model=cell.models["a"], decision="CONFIRMED_ACTION")
 
-    cell.plc.publish(
-        TOPICS.sensor("estop1"),
-        {"seq": 1_000_000, "kind": "emergency_button", "value": 1, "unit": "bool", "urgency": 1.0},
-    )
-    cell.until_state("Error", "flange_a")
-    assert "RESET" in cell.refusal("flange_b")
+    cell.select("flange_b")
+    cell.until(lambda: not cell.plc.leaves("availability")[-1]["available"], "the change")
+    cell.press_emergency_stop(1_000_000)
+    cell.until(lambda: "EMERGENCY" in cell.reasons(), "the emergency that came meanwhile")
+    cell.until_state("Ready", "flange_b")  # the line has sent RESET
+    cell.press_emergency_stop(1_000_001)
+    cell.until_state("Error", "flange_b")
+    assert "RESET" in cell.refusal("flange_a")
 
     summary = cell.line_summary()
     assert summary["parts_with_one_verdict"] == summary["parts"] > 0
     assert (summary["duplicates"], summary["violations"]) == (0, 0)
     cell.close()
     assert [models_of(session) for session in session_folders(cell.sessions)] == [
-        {cell.models[name]} for name in ("a", "b", "b", "unusable", "a")
+        {cell.models[name]} for name in ("a", "b", "b", "unusable", "a", "b")
     ]
     for session in session_folders(cell.sessions):
         replay = subprocess.run(

@@ -82,6 +82,17 @@ def test_a_line_that_was_stopped_before_a_restart_waits_for_start() -> None:
     assert not state.stopped
 
 
+def test_a_stop_holds_that_comes_while_services_start() -> None:
+    # After a crash it has waited in the broker; where a model cannot be loaded another one can be selected.
+    state = CellState()
+    assert tell(state, CommandKind.STOP) is State.PREOPERATIONAL
+    assert tell(state, CommandKind.START) is State.PREOPERATIONAL
+    assert state.stopped
+    state.services_up()
+    assert state.now is State.READY
+    assert tell(state, CommandKind.START) is State.CONTINUOUS_EXECUTION
+
+
 def test_while_a_recipe_is_prepared_it_is_not_operational_and_takes_no_start() -> None:
     state = running()
     tell(state, CommandKind.STOP)

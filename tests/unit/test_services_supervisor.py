@@ -1,6 +1,7 @@
 """How long a service may be silent: while it starts, and before it is killed."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ from inspector.config_load import load_site
 from inspector.services.recipe import recipe_in_use
 from inspector.services.supervisor import Supervisor
 from inspector.services.table import services
-from inspector.topics import RECIPE_REFUSED, SELECT_RECIPE
-from inspector.types import RecipeRefused, SelectRecipe
+from inspector.topics import HEALTH, RECIPE_REFUSED, SELECT_RECIPE
+from inspector.types import Health, RecipeRefused, SelectRecipe, ServiceState
 
 SITE = Path(__file__).parents[2] / "deploy" / "demo" / "site.yaml"
 WAIT_S = 30.0
@@ -121,6 +122,16 @@ def select(cell: Supervisor, recipe: str) -> list[RecipeRefused]:
         return list(refusals.drain())
 
 
+def tell_that_the_arbiter_is_up(cell: Supervisor) -> None:
+    pid = cell.pid("arbiter")
+    assert pid is not None
+    up = Health(service="arbiter", pid=pid, state=ServiceState.READY, detail="", at_ns=1, counters={})
+    with Bus(cell.domain, "arbiter") as bus:
+        health = bus.publisher(HEALTH)  # what it sent is gone with it
+        health.send(up)
+        cell.poll(0)
+
+
 def test_another_recipe_is_for_those_that_depend_on_it(
     tmp_path: Path, supervise: Callable[..., Supervisor], commands: list[list[str]]
 ) -> None:
@@ -133,8 +144,64 @@ def test_another_recipe_is_for_those_that_depend_on_it(
     assert {name: cell.pid(name) for name in before} == before
     commands.clear()
     assert select(cell, "b") == []
-    anew = {name for name in before if cell.pid(name) not in {None, before[name]}}
-    assert anew == {"recorder", "explainer", "arbiter", "detector"}
+
+    def anew() -> set[str]:
+        return {name for name in before if cell.pid(name) not in {None, before[name]}}
+
+    assert anew() == {"recorder", "arbiter"}, "an emergency waits for these only"
+    cell.poll(0)
+    assert anew() == {"recorder", "arbiter"}
+    tell_that_the_arbiter_is_up(cell)
+    assert anew() == {"recorder", "explainer", "arbiter", "detector"}
     assert [command[-2:] for command in commands] == [["--recipe", "b"]] * 4
     assert cell.restarts() == dict.fromkeys(before, 0), "no service has failed"
     assert recipe_in_use(load_site(site_file)) == "b"
+
+
+# Writes to the file that is its first argument; the second is its name.
+_SERVICE = """\
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def say(word):
+    with open(sys.argv[1], "a") as said:
+        said.write(f"{word} {sys.argv[2]}\\n")
+say("begins")
+signal.sigwait({signal.SIGTERM})
+say("ends")
+"""
+
+
+def test_the_arbiter_ends_after_all_others_and_who_records_it_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, said = subprocess.Popen, tmp_path / "said"
+
+    def talking(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return start([sys.executable, "-SEc", _SERVICE, str(said), command[3]], **options)
+
+    def words(word: str) -> list[str]:
+        lines = said.read_text().splitlines() if said.exists() else []
+        return [line.removeprefix(word + " ") for line in lines if line.startswith(word)]
+
+    def until_begun(count: int) -> None:
+        end_s = time.monotonic() + WAIT_S
+        while len(words("begins")) < count and time.monotonic() < end_s:
+            cell.poll(NS_PER_S // 100)
+        assert len(words("begins")) == count
+
+    monkeypatch.setattr(subprocess, "Popen", talking)
+    site_file = site_with_recipes(tmp_path)
+    site = load_site(site_file)
+    cell = Supervisor(site, site_file, clock=HandClock())
+    try:
+        cell.start()
+        until_begun(len(services(site)))
+        assert select(cell, "b") == []
+        changed = words("ends")
+        tell_that_the_arbiter_is_up(cell)
+        until_begun(len(services(site)) + len(changed))
+    finally:
+        cell.stop()
+    assert set(changed[:-2]) == {"detector", "explainer"}
+    assert changed[-2:] == words("ends")[-2:] == ["arbiter", "recorder"]
+    assert len(words("ends")) == len(words("begins"))
