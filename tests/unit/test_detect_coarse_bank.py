@@ -19,6 +19,7 @@ from inspector.detect.teaching.coarse_bank import CoarseBank, lies_anywhere, spr
 from inspector.detect.teaching.features import Projection, compile_bytes
 from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
 from inspector.detect.teaching.memory import load_memory
+from inspector.detect.teaching.packing import FINE_DEPTH, unpack
 from inspector.detect.teaching.teach import TeachOptions, teach
 
 BACKBONE = find_backbone(Path("models"))
@@ -129,6 +130,11 @@ def test_a_rejected_part_has_a_box_where_it_is_bitten(taught: Path) -> None:
         )
 
 
+def coarse_features(folder: Path) -> F32:
+    memory = load_memory(folder, load_manifest(folder).onnx.sha256)
+    return unpack(memory.good.astype(np.float32), FINE_DEPTH)[1]
+
+
 @pytest.mark.parametrize("before", ["lie alike", "lie anywhere"])
 def test_adding_gives_the_map_that_all_at_once_gives(
     before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,7 +151,9 @@ def test_adding_gives_the_map_that_all_at_once_gives(
             cv2.imwrite(str(folders[name] / f"{number:02}.png"), image)
     models = tmp_path / "models"
     added = teach(folders["first"], None, models, BACKBONE, options=TeachOptions(name="added")).folder
+    assert lies_anywhere(coarse_features(added)) == (before == "lie anywhere")
     add_good(added, folders["more"], None, BACKBONE)
+    assert lies_anywhere(coarse_features(added))
     kept = load_memory(added, load_manifest(added).onnx.sha256).projection
     monkeypatch.setattr(Projection, "fit", staticmethod(lambda _features, _depth: kept))
     whole = teach(folders["all"], None, models, BACKBONE, options=TeachOptions(name="whole")).folder

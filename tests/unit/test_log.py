@@ -61,7 +61,9 @@ threads = [threading.Thread(target=write, args=(thread,)) for thread in range(4)
     with (tmp_path / "log").open("w") as stderr:
         subprocess.run([sys.executable, "-c", script], stderr=stderr, check=True)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert {(line["thread"], line["number"]) for line in lines} == {(t, n) for t in range(4) for n in range(100)}
+    assert {(line["thread"], line["number"]) for line in lines} == {
+        (t, n) for t in range(4) for n in range(100)
+    }
     assert len(lines) == 400
 
 
