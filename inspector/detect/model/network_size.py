@@ -1,4 +1,4 @@
-"""Which input size the network gets. Pure, and free of our imports, so that benchmarks of peers use it too."""
+"""Which input size the network gets. Pure, and imports nothing of ours: benchmarks of peers use it too."""
 
 import math
 from typing import Final
@@ -36,7 +36,7 @@ def smallest_seen_px(width_px: int, network_width: int) -> float:
 
 def least_defect_px(width_px: int, height_px: int) -> int:
     """The smallest `smallest_defect_px`, in whole pixels, whose network is within MOST_PIXELS."""
-    least = math.ceil(DEFECT_PX * (width_px * height_px / MOST_PIXELS) ** 0.5)
+    least = math.ceil(DEFECT_PX * math.sqrt(width_px * height_px / MOST_PIXELS))
     for defect_px in range(least, 2 * least):  # sides are rounded, and may come out larger
         width, height = choose_size(width_px, height_px, defect_px)
         if width * height <= MOST_PIXELS:
