@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 
 class PatientStderr:
-    """Standard error; text that cannot be written (full disk, closed pipe) is counted in `lost`.
+    """Standard error; text that cannot be written (full disk, closed pipe, none at all) is counted in `lost`.
 
     A supervisor must not die of a log line about what died.
     """
@@ -23,6 +23,9 @@ class PatientStderr:
         self.lost = 0
 
     def write(self, text: str) -> int:
+        if sys.stderr is None or sys.stderr.closed:  # None where the process was started with it closed
+            self.lost += 1
+            return len(text)
         try:
             return sys.stderr.write(text)
         except OSError:
@@ -30,6 +33,8 @@ class PatientStderr:
             return len(text)
 
     def flush(self) -> None:
+        if sys.stderr is None or sys.stderr.closed:
+            return
         try:
             sys.stderr.flush()
         except OSError:
@@ -37,7 +42,10 @@ class PatientStderr:
 
 
 def _json(line: Mapping[str, object]) -> str:
-    return json.dumps(line, default=str)
+    try:
+        return json.dumps(line, default=str)
+    except (TypeError, ValueError):  # such as keys that are no text, or what holds itself
+        return json.dumps({key: str(value) for key, value in line.items()})
 
 
 def _for_people(line: Mapping[str, object]) -> str:

@@ -30,7 +30,7 @@ inspector teach --good images/good --name flange    (30 good parts are a fair st
 
 inspector teach --good images/good --defect images/bad --name flange    (defects set the limit)
 
-inspector teach --good images/good --name nut --method bank    (parts that lie anywhere)
+inspector teach --good images/good --name nut --method bank    (small defects, parts that lie anywhere)
 
 inspector teach --good images/good --name sheet --smallest-defect 12    (small defects in a large image)
 
@@ -72,7 +72,9 @@ def teach(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="gaussian (default): parts lie alike in every image. bank: they lie anywhere."),
+        typer.Option(
+            help="gaussian (default), or bank: small patches, for small defects on parts that lie anywhere."
+        ),
     ] = None,
     false_reject_rate: Annotated[
         float | None,

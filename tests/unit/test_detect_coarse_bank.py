@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from inspector.detect.commands import find_backbone
 from inspector.detect.cuda.batch_graph import with_batch_axis
 from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.decode import decode
 from inspector.detect.model.manifest import SCORE_MAP, InputLayout, load_manifest
+from inspector.detect.teaching.add import add_good
 from inspector.detect.teaching.coarse_bank import CoarseBank, lies_anywhere, spread
-from inspector.detect.teaching.features import compile_bytes
+from inspector.detect.teaching.features import Projection, compile_bytes
 from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
+from inspector.detect.teaching.memory import load_memory
+from inspector.detect.teaching.packing import FINE_DEPTH, unpack
 from inspector.detect.teaching.teach import TeachOptions, teach
 
 BACKBONE = find_backbone(Path("models"))
@@ -38,8 +42,26 @@ def test_the_place_of_a_cell_tells_or_it_does_not(count: int, seed: int) -> None
 def test_even_material_spreads_as_a_gaussian_and_uneven_more() -> None:
     even = features(30, of_the_place=0.0)
     assert spread(even) == pytest.approx(1.0, abs=0.25)
-    uneven = even * np.where(np.arange(8) < 4, 0.1, 1.0).astype(np.float32)[:, None, None]
-    assert spread(uneven) > 2.0
+    grain = np.random.default_rng(1).lognormal(size=(30, 8, 10, 1)).astype(np.float32)
+    assert spread(even * grain) > 2.0
+
+
+def test_a_background_that_never_changes_has_no_say() -> None:
+    """A backlight that saturates: without this, detail would count for nothing beside the coarse map."""
+    half_saturated = features(30, of_the_place=0.0)
+    half_saturated[:, :4] = 0.0
+    assert spread(half_saturated) == pytest.approx(1.0, abs=0.25)
+    assert spread(np.ones((5, 8, 10, 6), dtype=np.float32)) == 1.0
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_images_of_one_colour_are_no_trouble(count: int) -> None:
+    blank = np.zeros((count, 4, 4, 6), dtype=np.float32)
+    assert not lies_anywhere(blank)
+    bank = CoarseBank.fit(blank)  # of fewer cells than PATCHES, all alike
+    assert np.isfinite(bank.patches).all()
+    assert bank.maps(blank).max() == 0.0
+    assert np.isfinite(bank.maps(blank + 1e4)).all()
 
 
 @settings(max_examples=5)
@@ -92,6 +114,55 @@ def test_a_missing_piece_is_found_where_it_is(taught: Path) -> None:
         inside.append(score_map[bite].mean())
         outside.append(np.quantile(score_map[~bite], 0.8))
     assert all(here > there for here, there in zip(inside, outside, strict=True))
+
+
+def test_a_rejected_part_has_a_box_where_it_is_bitten(taught: Path) -> None:
+    """The map's values lie where the limit of the score can tell: not only their order counts."""
+    manifest = load_manifest(taught)
+    run = CpuRun((taught / manifest.onnx.file).read_bytes(), "biscuit")
+    for seed in range(100, 108):
+        image, (x, y) = biscuit(seed, bitten=True)
+        decoded = decode(run(image[None, ..., None]), manifest)
+        assert decoded.p_defect >= manifest.thresholds["box"]
+        assert any(
+            box.box_px[0] < x - 12 and x - 68 < box.box_px[2] and box.box_px[1] < y + 28 < box.box_px[3] + 56
+            for box in decoded.detections
+        )
+
+
+def coarse_features(folder: Path) -> F32:
+    memory = load_memory(folder, load_manifest(folder).onnx.sha256)
+    return unpack(memory.good.astype(np.float32), FINE_DEPTH)[1]
+
+
+@pytest.mark.parametrize("before", ["lie alike", "lie anywhere"])
+def test_adding_gives_the_map_that_all_at_once_gives(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first parts lay alike, and it is those added that lie anywhere."""
+    folders = {name: tmp_path / name for name in ("first", "more", "all")}
+    for folder in folders.values():
+        folder.mkdir()
+    for number in range(16):
+        lies = 0 if before == "lie alike" and number < 5 else number
+        image = biscuit(lies)[0] ^ np.uint8(number % 2)  # no two of them the same
+        image[0, number] = 255
+        for name in ("first" if number < 5 else "more", "all"):
+            cv2.imwrite(str(folders[name] / f"{number:02}.png"), image)
+    models = tmp_path / "models"
+    added = teach(folders["first"], None, models, BACKBONE, options=TeachOptions(name="added")).folder
+    assert lies_anywhere(coarse_features(added)) == (before == "lie anywhere")
+    add_good(added, folders["more"], None, BACKBONE)
+    assert lies_anywhere(coarse_features(added))
+    kept = load_memory(added, load_manifest(added).onnx.sha256).projection
+    monkeypatch.setattr(Projection, "fit", staticmethod(lambda _features, _depth: kept))
+    whole = teach(folders["all"], None, models, BACKBONE, options=TeachOptions(name="whole")).folder
+    image = biscuit(100, bitten=True)[0][None, ..., None]
+    maps = [
+        CpuRun((folder / load_manifest(folder).onnx.file).read_bytes(), "biscuit")(image)[SCORE_MAP]
+        for folder in (added, whole)
+    ]
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-3, atol=1e-4)
 
 
 def test_the_graph_takes_batches(taught: Path) -> None:

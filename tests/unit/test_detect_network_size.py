@@ -5,11 +5,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inspector.detect.commands import find_backbone, summary
-from inspector.detect.model.network_size import DEFECT_PX, PIXEL_BUDGET, STEP, choose_size
+from inspector.detect.model.network_size import (
+    DEFECT_PX,
+    MOST_PIXELS,
+    PIXEL_BUDGET,
+    STEP,
+    choose_size,
+    least_defect_px,
+)
 from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ConfigError
 
@@ -33,6 +40,14 @@ def test_the_smallest_defect_spans_a_fine_cell(width: int, height: int, defect: 
     assert size[0] >= plain[0]
     assert size[1] >= plain[1]
     assert defect * size[0] / width >= DEFECT_PX - STEP * defect / width
+
+
+@given(sides, sides)
+@example(1311, 1063)
+@example(762, 3236)
+def test_the_defect_that_is_advised_is_taken(width: int, height: int) -> None:
+    size = choose_size(width, height, least_defect_px(width, height))
+    assert size[0] * size[1] <= MOST_PIXELS
 
 
 def test_teaching_takes_the_size_and_says_what_it_sees(tmp_path: Path) -> None:

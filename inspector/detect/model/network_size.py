@@ -1,5 +1,6 @@
-"""Which input size the network gets. Pure, and free of imports, so that benchmarks of peers use it too."""
+"""Which input size the network gets. Pure, and imports nothing of ours: benchmarks of peers use it too."""
 
+import math
 from typing import Final
 
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
@@ -31,3 +32,13 @@ def choose_size(width_px: int, height_px: int, smallest_defect_px: float | None 
 def smallest_seen_px(width_px: int, network_width: int) -> float:
     """The smallest defect, in pixels of the image, that a network of that width can be expected to see."""
     return DEFECT_PX * width_px / network_width
+
+
+def least_defect_px(width_px: int, height_px: int) -> int:
+    """The smallest `smallest_defect_px`, in whole pixels, whose network is within MOST_PIXELS."""
+    least = math.ceil(DEFECT_PX * math.sqrt(width_px * height_px / MOST_PIXELS))
+    for defect_px in range(least, 2 * least):  # sides are rounded, and may come out larger
+        width, height = choose_size(width_px, height_px, defect_px)
+        if width * height <= MOST_PIXELS:
+            return defect_px
+    return 2 * least

@@ -27,8 +27,8 @@ _SURROUNDINGS: Final = 2  # averages over 3 x 3 cells, one after the other: 5 x 
 def lies_anywhere(coarse: F32) -> bool:
     """Whether the place of a cell says less than half of how good parts look there.
 
-    `coarse` are features (N, rows, columns, K) of good images. Each image is compared with the mean of the
-    others at the same cell, and with the mean of all cells.
+    `coarse` are features (N, rows, columns, K) of good images, two or more. How far one more image would lie
+    from their mean at the same cell is compared with how far from the mean of all cells.
     """
     count, depth = len(coarse), coarse.shape[-1]
     total = float(coarse.reshape(-1, depth).var(axis=0).sum())
@@ -41,15 +41,21 @@ def spread(fine: F32) -> float:
     """How much wider good parts' distances in fine detail spread than those of a Gaussian would; 1 or more.
 
     `fine` are features (N, rows, columns, D). The logarithm of the length of a Gaussian vector of D features
-    has a standard deviation of 1 / sqrt(2 D). On even material good parts come near that; on material with
-    edges and grain of its own, detail says less, and the coarse map counts that much more.
+    has a standard deviation of about 1 / sqrt(2 D). On even material good parts come near that; on material
+    with edges and grain of its own, detail says less, and the coarse map counts that much more. A cell
+    counts by its squared distance: a background that is the same in every image, to the last bit, has no say.
     """
     depth = fine.shape[-1]
-    residuals = (fine - fine.mean(axis=0)).reshape(-1, depth)
-    inverse = np.linalg.inv(np.cov(residuals.T) + 1e-6 * np.eye(depth))
-    squares = np.einsum("ij,jk,ik->i", residuals, inverse, residuals, optimize=True)
-    deviation = float(0.5 * np.log(np.maximum(squares, 1e-6)).std())
-    return max(1.0, deviation * math.sqrt(2.0 * depth))
+    residuals = (fine - fine.mean(axis=0)).reshape(len(fine), -1, depth)
+    products = np.sum([image.T.astype(np.float64) @ image for image in residuals], axis=0)
+    inverse = np.linalg.inv(products / residuals[..., 0].size + 1e-6 * np.eye(depth))
+    squares = np.stack(
+        [np.einsum("ij,jk,ik->i", image, inverse, image, optimize=True) for image in residuals]
+    )
+    squares = np.maximum(squares, 1e-6)
+    lengths = 0.5 * np.log(squares)
+    deviation = np.average((lengths - np.average(lengths, weights=squares)) ** 2, weights=squares) ** 0.5
+    return max(1.0, float(deviation) * math.sqrt(2.0 * depth))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ What ranks parts (two_scales.py) is averaged over 3 x 3 cells, which blurs a map
 pixels stand at 4, not averaged: each cell's own mean, and one whitening that all cells share, so that it
 costs little to learn, keep and compute. Beside them a Gaussian at every cell of 16 pixels, not averaged
 either, or, where parts lie anywhere, a bank of large patches (coarse_bank.py). The map is the geometric mean
-of both distances: a defect is an island in each.
+of both distances: a defect is an island in each. Where the bank counts more, its distance is raised and
+detail's is not lowered, so that defects stay as far over the limit of the score as the Gaussians' do.
 """
 
 from collections.abc import Iterable
@@ -117,11 +118,8 @@ class FineMap:
         rows, columns = grid
         own = self.detail.add_to(graph, add_detail_features(graph, levels))
         other = _doubled(graph, self._distance(graph, coarse, (rows // 2, columns // 2)))
-        share = 1.0 / (1.0 + self.weight)
         product = graph.add(
-            "Mul",
-            graph.add("Pow", own, graph.number(share)),
-            graph.add("Pow", other, graph.number(1.0 - share)),
+            "Mul", graph.add("Sqrt", own), graph.add("Pow", other, graph.number(self.weight / 2.0))
         )
         size = graph.integers(PER_CELL * rows, PER_CELL * columns)
         graph.add("Reshape", product, size, name=SCORE_MAP)

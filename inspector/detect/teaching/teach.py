@@ -1,6 +1,5 @@
 """Teach-in: from a folder of good parts to a model folder. One-class, on the CPU, no torch."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from inspector.detect.model.manifest import (
     file_sha256,
 )
 from inspector.detect.model.model_folder import MEMORY_NAME, ONNX_NAME, write_model
-from inspector.detect.model.network_size import DEFECT_PX, MOST_PIXELS, choose_size
+from inspector.detect.model.network_size import MOST_PIXELS, choose_size, least_defect_px
 from inspector.detect.picture_drift import taught_pictures
 from inspector.detect.risk.calibration import (
     Floats,
@@ -185,9 +184,9 @@ def check_count(images: int, folder: Path, which: str = "") -> None:
 def _size(layout: InputLayout, smallest_defect_px: float | None) -> tuple[int, int]:
     """The network's input. Raises ConfigError where so small a defect takes too large a network."""
     size = choose_size(layout.width_px, layout.height_px, smallest_defect_px)
-    if size[0] * size[1] <= MOST_PIXELS:
+    if smallest_defect_px is None or size[0] * size[1] <= MOST_PIXELS:
         return size
-    least = math.ceil(DEFECT_PX * (layout.width_px * layout.height_px / MOST_PIXELS) ** 0.5)
+    least = least_defect_px(layout.width_px, layout.height_px)
     raise ConfigError(
         f"--smallest-defect {smallest_defect_px:g}: takes a network input of {size[0]}x{size[1]} pixels, "
         f"which is too large. Give {least} or more for {layout.width_px}x{layout.height_px} pixels, "
