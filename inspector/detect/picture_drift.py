@@ -26,6 +26,7 @@ _TAIL: Final = _FALSE_ALARMS / 4  # each of the two, each way
 _WORTH_TELLING: Final = (math.log2(1.1), math.log2(1.25))  # of light and of focus; less is not worth a walk
 _CLEAR: Final = 0.8  # of the limit, under which it counts as over
 _SMALLEST_LIGHT, _SMALLEST_SHARPNESS = 1e-3, 1e-9
+_LIGHT, _FOCUS = 0, 1
 _KINDS: Final = (
     ("darker", "brighter", "check the lamp, the exposure and for stray light"),
     ("softer", "sharper or noisier", "clean the lens, check focus, distance and gain"),
@@ -41,6 +42,14 @@ class PictureDrift:
     focus: float
     kinds: tuple[int, ...]
     began: bool
+
+    @property
+    def light_drifts(self) -> bool:
+        return _LIGHT in self.kinds
+
+    @property
+    def focus_drifts(self) -> bool:
+        return _FOCUS in self.kinds
 
     @property
     def text(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from inspector.explain.beside import pictures_changed
 from inspector.explain.facts import AbnormalSensor, FactKind, Facts
 from inspector.explain.knowledge import Known
 from inspector.explain.names import safe_name
@@ -34,6 +35,7 @@ class Cause:
     are those that the grammar and the check allow. `known` is what the site's knowledge says lies
     behind it, `likely` the same as a sentence with where it says so, or "": code adds them to what
     people read, so that no row of a table ever reaches a language model, or widens what it may say.
+    `beside` is what of the line itself may be behind it, such as a lamp; it too is code's alone, or "".
     """
 
     code: CauseCode
@@ -43,11 +45,13 @@ class Cause:
     must_name: tuple[str, ...] = ()
     known: str = ""
     likely: str = ""
+    beside: str = ""
 
     @property
     def told(self) -> str:
         """The cause as people read it: the site's own words first, where it has some."""
-        return f"{self.known} ({self.text})" if self.known else self.text
+        said = f"{self.known} ({self.text})" if self.known else self.text
+        return f"{said}; {self.beside}" if self.beside else said
 
 
 def rank_causes(facts: Facts, known: Sequence[Known] = ()) -> tuple[Cause, ...]:
@@ -55,10 +59,25 @@ def rank_causes(facts: Facts, known: Sequence[Known] = ()) -> tuple[Cause, ...]:
 
     `known` are the site's own causes that fit, the best first.
     """
-    causes = _allowed(facts)
+    causes = tuple(_with_drift(cause, facts) for cause in _allowed(facts))
     if not known:
         return causes
     return tuple(_known(cause, known) if cause.code in _EXPLAINABLE else cause for cause in causes)
+
+
+def _with_drift(cause: Cause, facts: Facts) -> Cause:
+    """A defect that no sensor goes with may be a lamp or a lens: so may a picture that differs as a whole."""
+    if cause.code not in (CauseCode.DEFECT_ONLY, CauseCode.SURFACE):
+        return cause
+    changed = [pictures_changed(camera, drift) for camera, drift in facts.drifts]
+    lamps = tuple(camera for camera, drift in facts.drifts if drift.light is not None)
+    lenses = tuple(camera for camera, drift in facts.drifts if drift.focus is not None)
+    action = cause.action
+    if lamps:
+        action += f" Check lamp and exposure of {listed(lamps)}, and for stray light."
+    if lenses:
+        action += f" Clean the lens of {listed(lenses)}; check focus and gain."
+    return replace(cause, action=action, beside="; ".join(text for text in changed if text))
 
 
 def _known(cause: Cause, known: Sequence[Known]) -> Cause:

@@ -26,6 +26,7 @@ from inspector.types import (
 )
 
 _ROWS = 7
+_THRESHOLD = 0.5
 _SHARE_KNOWN = 0.7
 """How many of the cases have a row in the FMEA; the others are what else happens on a line."""
 
@@ -82,7 +83,10 @@ def _case(rng: random.Random, number: int, words: Words) -> Case:
         for line, row in enumerate(rows, 2)
     )
     camera = rng.choice(words.cameras)
-    context = LineContext(cameras={camera: CameraView(1600, 1200, rng.choice((None, 0.04)))})
+    context = LineContext(
+        cameras={camera: CameraView(1600, 1200, rng.choice((None, 0.04)))},
+        thresholds=dict.fromkeys(words.labels, _THRESHOLD),
+    )
     site = _Site(tuple(sensors), tuple(labels), tuple(rows), known, context)
     make = Maker(rng, number, camera)
     return _known_case(rng, make, site) if rng.random() < _SHARE_KNOWN else _plain_case(rng, make, site)

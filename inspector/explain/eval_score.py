@@ -128,6 +128,7 @@ def is_faithful(said: str, case: Case, language: Language = "en") -> bool:
     truths = [float(value) for value in _leaves(msgspec.to_builtins(case.record)) if _is_number(value)]
     truths += [float(number) for number in _NUMBER.findall(known)]
     truths += [case.context.confirm_confidence, case.context.emergency_urgency]
+    truths += case.context.thresholds.values()
     boxes = [found.box_px for result in case.record.evidence.results for found in result.detections]
     sides = [float(side) for x0, y0, x1, y1 in boxes for side in (x1 - x0, y1 - y0)]
     scales = [view.mm_per_px for view in case.context.cameras.values() if view.mm_per_px]

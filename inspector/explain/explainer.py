@@ -11,6 +11,7 @@ from inspector.explain.grammar import schema_for
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt, build, retry
 from inspector.explain.recall import Recall
+from inspector.explain.recent import NOTHING_RECENT, Recent
 from inspector.explain.reuse import Reuse
 from inspector.explain.speech import SPEECH
 from inspector.explain.symptoms import symptoms
@@ -87,31 +88,40 @@ class Explainer:
         """Whether there is a language model at all."""
         return self._engine is not None
 
-    def explain(self, record: VerdictRecord, deadline_ns: int, images: tuple[bytes, ...] = ()) -> Explanation:
+    def explain(
+        self,
+        record: VerdictRecord,
+        deadline_ns: int,
+        images: tuple[bytes, ...] = (),
+        recent: Recent = NOTHING_RECENT,
+    ) -> Explanation:
         """Return an explanation of `record` by `deadline_ns` (CLOCK_MONOTONIC). `images` show the part.
 
+        `recent` is the line as it was with this part; what it adds is code's, also where a model writes.
         `latency_ms` counts from the call. When the model is wrong it is told so and asked once
         more, if there is time; after that, and when it is late, the text is the template's. An incident
         that differs from an earlier one in its figures alone gets the earlier words and its own figures.
         Raises PreemptedError when `interrupt` was called, until `rearm`.
         """
         started_ns = self._clock.now_ns()
-        facts, causes = self._found(record)
+        facts, causes = self._found(record, recent)
         written = self._reuse.again(facts, causes[0])
         if written is None:
             written = self._write(facts, causes, images, started_ns, deadline_ns)
         else:
             self.counters["reused"] += 1
-        return self._explanation(record, written, self._speech.template(facts, causes[0]), started_ns)
+        return self._explanation(written, facts, causes[0], started_ns)
 
-    def template(self, record: VerdictRecord) -> Explanation:
+    def template(self, record: VerdictRecord, recent: Recent = NOTHING_RECENT) -> Explanation:
         """Return the template's explanation, within a millisecond or two."""
         started_ns = self._clock.now_ns()
-        facts, causes = self._found(record)
-        return self._explanation(record, None, self._speech.template(facts, causes[0]), started_ns)
+        facts, causes = self._found(record, recent)
+        return self._explanation(None, facts, causes[0], started_ns)
 
-    def _found(self, record: VerdictRecord) -> tuple[Facts, tuple[Cause, ...]]:
-        facts = gather(record, self._context)
+    def _found(
+        self, record: VerdictRecord, recent: Recent = NOTHING_RECENT
+    ) -> tuple[Facts, tuple[Cause, ...]]:
+        facts = gather(record, self._context, recent)
         known = self._recall.fitting(symptoms(facts)) if self._recall else ()
         return self._speech.localise(facts, rank_causes(facts, known))
 
@@ -151,13 +161,13 @@ class Explainer:
             self._engine.close()
 
     def _explanation(
-        self, record: VerdictRecord, written: Worded | None, template: Worded, started_ns: int
+        self, written: Worded | None, facts: Facts, cause: Cause, started_ns: int
     ) -> Explanation:
-        worded = written or template
+        worded = self._speech.with_beside(written or self._speech.template(facts, cause), facts)
         engine = self._engine if written else None
         return Explanation(
-            verdict_id=record.verdict.verdict_id,
-            part_id=record.verdict.part_id,
+            verdict_id=facts.verdict.verdict_id,
+            part_id=facts.verdict.part_id,
             text=worded.text,
             cause=worded.cause,
             recommended_action=worded.recommended_action,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from inspector.config import Site
+from inspector.explain.recent import CameraDrift
 from inspector.types import Action, Verdict
 
 
@@ -19,15 +20,19 @@ class CameraView:
 
 @dataclass(frozen=True, slots=True)
 class LineContext:
-    """What the site's configuration adds to the evidence."""
+    """What the site's configuration, and its model's, add to the evidence.
+
+    `thresholds` are the scores from which the model reports a label; one that is not known is not told.
+    """
 
     cameras: Mapping[str, CameraView] = field(default_factory=dict)
     confirm_confidence: float = 0.75
     emergency_urgency: float = 0.8
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
-def line_context(site: Site) -> LineContext:
-    """Return what the site says of its cameras and of its policy.
+def line_context(site: Site, thresholds: Mapping[str, float] | None = None) -> LineContext:
+    """Return what the site says of its cameras and of its policy, and from which score a label counts.
 
     A camera whose settings name no Width and Height (SFNC) sees a frame of unknown size; where a
     defect lies is then told in pixels.
@@ -45,6 +50,7 @@ def line_context(site: Site) -> LineContext:
         cameras=views,
         confirm_confidence=policy.confirm_confidence,
         emergency_urgency=policy.emergency_urgency,
+        thresholds=thresholds or {},
     )
 
 
@@ -58,6 +64,8 @@ class FactKind(StrEnum):
     ABNORMAL = "ABNORMAL"  # one sensor beyond a limit
     NORMAL = "NORMAL"  # the sensors within their limits
     MISSING = "MISSING"
+    TREND = "TREND"  # of the last parts
+    DRIFT = "DRIFT"  # of a camera's pictures, or of the scores of its good parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,8 @@ class Facts:
     """Facts of one verdict, numbered from 1, and their subjects. `abnormal` has the worst first.
 
     `opening` begins every explanation: who decided is code, so the decision's words are code's too.
+    `beside` are facts of which code alone tells, numbered on after the others: see `beside`. `drifts`
+    are those of the cameras that judged the part.
     `outage` names a service that was down, or "". `scores` are the labels' highest, `normal` the
     names and kinds of the sensors that have limits and kept them.
     """
@@ -110,6 +120,8 @@ class Facts:
     outage: str
     scores: tuple[tuple[str, float], ...] = ()
     normal: tuple[tuple[str, str], ...] = ()
+    beside: tuple[Fact, ...] = ()
+    drifts: tuple[tuple[str, CameraDrift], ...] = ()
 
     @property
     def names(self) -> frozenset[str]:

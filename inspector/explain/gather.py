@@ -1,8 +1,10 @@
 """Evidence and verdict to numbered facts. Pure."""
 
+from inspector.explain.beside import drift_facts, drifts_of, trend_fact
 from inspector.explain.draft import Draft
 from inspector.explain.facts import DONE, Fact, FactKind, Facts, LineContext, Quantity
 from inspector.explain.names import number, safe_name, safe_phrase
+from inspector.explain.recent import NOTHING_RECENT, Recent
 from inspector.explain.seen import label_scores, labels_and_cameras, vision_facts
 from inspector.explain.sensed import abnormal_fact, describe, normal_fact, normal_sensors, rank_abnormal
 from inspector.types import Action, ReasonCode, Verdict, VerdictRecord
@@ -10,8 +12,8 @@ from inspector.types import Action, ReasonCode, Verdict, VerdictRecord
 MAX_MISSING = 4
 
 
-def gather(record: VerdictRecord, context: LineContext) -> Facts:
-    """Return the facts of `record`, the decision first."""
+def gather(record: VerdictRecord, context: LineContext, recent: Recent = NOTHING_RECENT) -> Facts:
+    """Return the facts of `record`, the decision first. `recent` is the line with this part as its newest."""
     verdict, evidence = record.verdict, record.evidence
     labels, cameras = labels_and_cameras(evidence)
     abnormal = rank_abnormal(evidence, verdict)
@@ -28,20 +30,30 @@ def gather(record: VerdictRecord, context: LineContext) -> Facts:
         subject = outage.removesuffix(" down").removesuffix(" unknown").removeprefix("clock of ")
         service = (safe_name(subject),) if outage else ()
         drafts.append(Draft(FactKind.MISSING, text, names=(*missing, *service)))
+    described = tuple(describe(event, context) for event in abnormal)
+    drifts = drifts_of(verdict, recent, cameras)
+    subjects = (*labels, *(sensor.name for sensor in described))
+    beside = [*trend_fact(verdict, recent, subjects), *drift_facts(drifts)]
     return Facts(
         verdict=verdict,
         opening=_opening(verdict),
-        facts=tuple(
-            Fact(id=n, kind=draft.kind, text=draft.text, quantities=draft.quantities, names=draft.names)
-            for n, draft in enumerate(drafts, 1)
-        ),
+        facts=_numbered(drafts, 1),
         labels=labels,
         cameras=cameras,
-        abnormal=tuple(describe(event, context) for event in abnormal),
+        abnormal=described,
         missing=missing,
         outage=outage,
         scores=label_scores(evidence),
         normal=normal_sensors(evidence, abnormal),
+        beside=_numbered(beside, len(drafts) + 1),
+        drifts=drifts,
+    )
+
+
+def _numbered(drafts: list[Draft], first: int) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(id=n, kind=draft.kind, text=draft.text, quantities=draft.quantities, names=draft.names)
+        for n, draft in enumerate(drafts, first)
     )
 
 

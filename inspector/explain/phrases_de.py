@@ -37,6 +37,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"Camera {N}: the detector failed on its frame", r"Kamera \1: der Detektor versagte an ihrem Bild"),
     (r", score {Q}", r", Score \1"),
+    (r", threshold {Q}", r", Schwelle \1"),
     (r"\bupper left\b", "oben links"),
     (r"\bupper centre\b", "oben Mitte"),
     (r"\bupper right\b", "oben rechts"),
@@ -64,6 +65,29 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"no usable data came from {L} in time", r"von \1 kamen nicht rechtzeitig brauchbare Daten"),
     (r", clock of {N} unknown\b", r", die Uhr von \1 ist unbekannt"),
     (r", {N} down\b", r", \1 war ausgefallen"),
+    # the line of late
+    (
+        r"^{Q} of the last {Q} parts were rejected",
+        r"\1 der letzten \2 Teile wurden ausgeschleust",
+    ),
+    (
+        r"^{Q} of the last {Q} parts were held for review",
+        r"\1 der letzten \2 Teile wurden zur Prüfung gesperrt",
+    ),
+    (r", {Q} of them for {N}", r", davon \1 wegen \2"),
+    (r"Pictures of {N} are ", r"Bilder von \1 sind "),
+    (r"darker(?= and | than at teach-in)", "dunkler"),
+    (r"brighter(?= and | than at teach-in)", "heller"),
+    (r"softer than at teach-in", "unschärfer als beim Einlernen"),
+    (r"sharper or noisier than at teach-in", "schärfer oder verrauschter als beim Einlernen"),
+    (r" than at teach-in", " als beim Einlernen"),
+    (r"(dunkler|heller) and ", r"\1 und "),
+    (r", light {Q} %", r", Licht \1 %"),
+    (r", focus {Q} %", r", Schärfe \1 %"),
+    (
+        r"Good parts of {N} drift, {Q} % of their margin is used up",
+        r"Gutteile von \1 weichen zunehmend ab, \2 % ihres Abstands zur Schwelle sind verbraucht",
+    ),
     # causes
     (r"^an earlier emergency has not been reset", "ein früherer Notfall wurde nicht quittiert"),
     (r"^the trigger arrived after the part's deadline", "der Trigger kam nach der Frist des Teils"),
@@ -120,6 +144,14 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (
         r"Check the part by hand, and record the finding in the review queue\.",
         "Teil von Hand prüfen und den Befund in der Prüfliste eintragen.",
+    ),
+    (
+        r"Check lamp and exposure of {L}, and for stray light\.",
+        r"Lampe und Belichtung von \1 prüfen, auch auf Fremdlicht.",
+    ),
+    (
+        r"Clean the lens of {L}; check focus and gain\.",
+        r"Objektiv von \1 reinigen; Fokus und Verstärkung prüfen.",
     ),
     (r"^Watch {L}\.", r"\1 beobachten."),
     (r"^None\.", "Keine."),

@@ -46,7 +46,7 @@ def vision_facts(evidence: PartEvidence, context: LineContext) -> list[Draft]:
             continue
         view = _view(result, context)
         told = _told(result)
-        drafts += [_detection(camera, found, view) for found in told]
+        drafts += [_detection(camera, found, view, context.thresholds.get(found.label)) for found in told]
         if not told:
             drafts.append(_nothing_located(camera, result))
     return drafts
@@ -64,12 +64,16 @@ def _told(result: FrameResult) -> list[Detection]:
     return sorted(result.detections, key=lambda found: (-found.score, found.label))[:MAX_DETECTIONS]
 
 
-def _detection(camera: str, found: Detection, view: CameraView) -> Draft:
+def _detection(camera: str, found: Detection, view: CameraView, threshold: float | None) -> Draft:
     label = safe_name(found.label)
     x0, y0, x1, y1 = found.box_px
     width, height, score = str(x1 - x0), str(y1 - y0), number(found.score, 2)
     quantities = [Quantity(score), Quantity(width), Quantity(height, "px")]
     text = f"{camera}: {label}, score {score}"
+    if threshold is not None:
+        least = number(threshold, 2)
+        text += f", threshold {least}"
+        quantities.append(Quantity(least))
     place = place_of_box(found.box_px, view.width_px, view.height_px)
     if place:
         text += f", {place} of the image"

@@ -22,6 +22,7 @@ from inspector.explain.template import (
     matters,
     sentence,
     shorten,
+    with_beside,
     word,
 )
 from inspector.explain.terms import TERMS, Language, Terms
@@ -60,6 +61,10 @@ class Speech:
             cited=tuple(fact.id for fact in used),
         )
 
+    def with_beside(self, worded: Worded, facts: Facts) -> Worded:
+        """Return `worded` and the sentences that code adds, in this language, to what anyone wrote."""
+        return with_beside(worded, facts, self.lexicon.stop, " " if self.lexicon.spaced else "")
+
     def _names(self, facts: Facts, causes: tuple[Cause, ...]) -> dict[str, str]:
         """What keeps its place in a sentence, and what it is called there.
 
@@ -95,9 +100,14 @@ class _Translation:
             facts,
             opening=self.say(facts.opening),
             facts=tuple(self.fact(fact) for fact in facts.facts),
+            beside=tuple(self.own_names(fact).fact(fact) for fact in facts.beside),
             labels=tuple(self.name(label) for label in facts.labels),
             abnormal=tuple(self.sensor(sensor) for sensor in facts.abnormal),
         )
+
+    def own_names(self, fact: Fact) -> "_Translation":
+        """Return this with the names of `fact` alone: a part that is called 20 is no number of parts."""
+        return replace(self, names={name: self.name(name) for name in fact.names})
 
     def fact(self, fact: Fact) -> Fact:
         text = self.say(sentence(fact)).removesuffix(self.lexicon.stop)
@@ -131,6 +141,7 @@ class _Translation:
             action=cause.action if cause.known else self.say(cause.action),
             must_name=tuple(self.name(name) for name in cause.must_name),
             likely=likely,
+            beside=self.say(cause.beside),
         )
 
 
@@ -145,4 +156,4 @@ def word_in(language: Language, facts: Facts, cause: Cause) -> Worded:
     """Return the template's explanation of `facts`, as gathered, by `cause` in `language`."""
     speech = SPEECH[language]
     local, (chosen,) = speech.localise(facts, (cause,))
-    return speech.template(local, chosen)
+    return speech.with_beside(speech.template(local, chosen), local)

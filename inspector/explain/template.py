@@ -3,7 +3,7 @@
 Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.explain.causes import Cause, CauseCode
 from inspector.explain.facts import Fact, FactKind, Facts
@@ -74,6 +74,17 @@ def sentence(fact: Fact) -> str:
         case FactKind.MISSING:
             text = f"Camera {text}" if text.startswith(f"{fact.names[0]}:") else f"There is {text}"
     return f"{text}."
+
+
+def with_beside(worded: Worded, facts: Facts, stop: str = ".", space: str = " ") -> Worded:
+    """Return `worded` and the sentences that code adds to it, whoever wrote it."""
+    if not facts.beside:
+        return worded
+    return replace(
+        worded,
+        text=space.join((worded.text, *(f"{fact.text}{stop}" for fact in facts.beside))),
+        cited=(*worded.cited, *(fact.id for fact in facts.beside)),
+    )
 
 
 def _article(noun: str) -> str:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from inspector.clock import NS_PER_S, Clock
 from inspector.config import ExplainerConfig
@@ -10,6 +10,7 @@ from inspector.errors import InvariantError
 from inspector.explain.backlog import Backlog
 from inspector.explain.engine import PreemptedError
 from inspector.explain.explainer import Explainer
+from inspector.explain.recent import NOTHING_RECENT, Recent
 from inspector.explain.second_opinion import SecondOpinion
 from inspector.types import Action, Explanation, Opinion, OpinionRequest, VerdictRecord
 
@@ -21,6 +22,7 @@ _CLOSE_TIMEOUT_S = 10.0
 _PROBE_S = 120.0
 """The first answer computes the constant prompt too: 18 s on a busy core with 1.5 B weights."""
 
+T = TypeVar("T")
 _Job = VerdictRecord | OpinionRequest | Literal["probe"]
 
 
@@ -29,21 +31,25 @@ def is_wanted(config: ExplainerConfig, record: VerdictRecord) -> bool:
     return config.explain == "all" or record.verdict.action is not Action.PASS
 
 
-class _Images:
-    """The images of what waits, by the name of the verdict or part; the oldest go. Under the lock to put."""
+class _Beside(Generic[T]):
+    """What goes with that which waits, by the name of the verdict or part; `none` where nothing does.
 
-    def __init__(self, most: int) -> None:
+    The oldest go. Under the lock to put.
+    """
+
+    def __init__(self, most: int, none: T) -> None:
         self._most = most
-        self._images: dict[str, tuple[bytes, ...]] = {}
+        self._none = none
+        self._kept: dict[str, T] = {}
 
-    def put(self, name: str, images: tuple[bytes, ...]) -> None:
-        if images:
-            self._images[name] = images
-            for old in list(self._images)[: -self._most]:
-                del self._images[old]
+    def put(self, name: str, kept: T) -> None:
+        if kept != self._none:
+            self._kept[name] = kept
+            for old in list(self._kept)[: -self._most]:
+                del self._kept[old]
 
-    def of(self, name: str) -> tuple[bytes, ...]:
-        return self._images.get(name, ())
+    def of(self, name: str) -> T:
+        return self._kept.get(name, self._none)
 
 
 class ExplainWorker:
@@ -71,7 +77,8 @@ class ExplainWorker:
         self._probe_every_s = probe_every_s
         self._backlog = Backlog(capacity=capacity, patience_ns=int(deadline_s * NS_PER_S))
         self._requests: list[OpinionRequest] = []
-        self._images = _Images(2 * capacity)
+        self._images = _Beside[tuple[bytes, ...]](2 * capacity, ())
+        self._recent = _Beside(2 * capacity, NOTHING_RECENT)
         self._wake = threading.Condition()
         self._closing = False
         self._held = False
@@ -120,14 +127,18 @@ class ExplainWorker:
         second = self._second.counters if self._second is not None else {}
         return {**self._explainer.counters, **second, **{name: float(n) for name, n in own.items()}}
 
-    def submit(self, record: VerdictRecord, images: tuple[bytes, ...] = ()) -> None:
+    def submit(
+        self, record: VerdictRecord, images: tuple[bytes, ...] = (), recent: Recent = NOTHING_RECENT
+    ) -> None:
         """Take a verdict to be explained. When too many wait, the least urgent get the template.
 
-        `images` show the part, for a model that sees.
+        `images` show the part, for a model that sees; `recent` is the line with this part as its newest.
         """
         if self._thread is None:
-            self._done.put(self._explainer.template(record))
+            self._done.put(self._explainer.template(record, recent))
             return
+        with self._wake:
+            self._recent.put(record.verdict.verdict_id, recent)
         if self._held:
             self._give_template([record], shed=True)
             return
@@ -205,7 +216,7 @@ class ExplainWorker:
                 self._shed += 1
             else:
                 self._overtaken += 1
-            self._done.put(self._explainer.template(record))
+            self._done.put(self._explainer.template(record, self._recent.of(record.verdict.verdict_id)))
 
     # -- the model's thread ----------------------------------------------------------------------
 
@@ -228,8 +239,9 @@ class ExplainWorker:
             if opinion is not None:
                 self._opinions.put(opinion)
         elif isinstance(job, VerdictRecord):
-            images = self._images.of(job.verdict.verdict_id)
-            self._done.put(self._explainer.explain(job, self._backlog.deadline_ns(job), images))
+            name, deadline_ns = job.verdict.verdict_id, self._backlog.deadline_ns(job)
+            images, recent = self._images.of(name), self._recent.of(name)
+            self._done.put(self._explainer.explain(job, deadline_ns, images, recent))
         else:
             deadline_ns = self._clock.now_ns() + int(_PROBE_S * NS_PER_S)
             self._explainer.probe(deadline_ns)

@@ -91,6 +91,7 @@ class DetectorService:
         if drift is None:
             return
         self._context.counters[f"drift_percent_{result.camera_id}"] = round(100 * drift.margin_used)
+        self._context.counters[f"drifting_{result.camera_id}"] = int(drift.drifting)
         if drift.began:
             self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
 
@@ -103,6 +104,8 @@ class DetectorService:
             return
         self._context.counters[f"light_percent_{result.camera_id}"] = round(100 * drift.light)
         self._context.counters[f"focus_percent_{result.camera_id}"] = round(100 * drift.focus)
+        self._context.counters[f"light_drifting_{result.camera_id}"] = int(drift.light_drifts)
+        self._context.counters[f"focus_drifting_{result.camera_id}"] = int(drift.focus_drifts)
         if drift.began:
             self._context.fault("DRIFT", f"{result.camera_id}: {drift.text}", camera_id=result.camera_id)
 

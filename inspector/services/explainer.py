@@ -4,11 +4,13 @@ from inspector.clock import NS_PER_MS
 from inspector.explain.facts import line_context
 from inspector.explain.pictures import Pictures
 from inspector.explain.pressure import Pressure
+from inspector.explain.recent import NOTHING_RECENT
 from inspector.explain.start import cap_memory, computes_here, sees, start, start_second
 from inspector.explain.worker import ExplainWorker, is_wanted
+from inspector.services.label_thresholds import label_thresholds
 from inspector.services.loop import Context
 from inspector.services.model_pause import ModelPause
-from inspector.topics import EXPLANATIONS, OPINION_REQUESTS, OPINIONS, VERDICTS
+from inspector.topics import EXPLANATIONS, HEALTH, OPINION_REQUESTS, OPINIONS, VERDICTS
 
 
 class ExplainerService:
@@ -20,6 +22,8 @@ class ExplainerService:
         self._config = site.site.explainer
         # Subscribed before the model is loaded: what is decided meanwhile waits here.
         self._verdicts = context.bus.subscriber(VERDICTS)
+        self._health = context.bus.subscriber(HEALTH)
+        self._recent = NOTHING_RECENT
         self._explanations = context.bus.publisher(EXPLANATIONS)
         self._requests = context.bus.subscriber(OPINION_REQUESTS)
         self._opinions = context.bus.publisher(OPINIONS)
@@ -33,7 +37,7 @@ class ExplainerService:
         # Before the model is loaded, which computes too.
         self._pause = self._paused_for_frames()
         cap_memory(self._config)
-        line = line_context(site)
+        line = line_context(site, label_thresholds(site))
         explainer = start(self._config, line, context.clock, site.root)
         if not explainer.has_model:  # it could not be loaded
             self._end_pause()
@@ -48,11 +52,14 @@ class ExplainerService:
         for frames in self._frames:
             for frame in frames.drain():
                 self._pictures.add(frame)
+        for health in self._health.drain():
+            self._recent = self._recent.with_health(health)
         for record in self._verdicts.drain():
+            self._recent = self._recent.with_part(record.verdict)
             for result in record.evidence.results:
                 self._pressure.see(result)
             if is_wanted(self._config, record):
-                self._worker.submit(record, self._pictures.of(record.evidence))
+                self._worker.submit(record, self._pictures.of(record.evidence), self._recent)
         self._worker.hold(self._pressure.is_high)
         for request in self._requests.drain():
             self._worker.ask(request, self._pictures.of(request.evidence))
