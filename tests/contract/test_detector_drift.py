@@ -66,12 +66,15 @@ def test_darker_pictures_are_told_of_once(told: tuple[Context, list[Fault]]) -> 
         if number == FRAMES - 1:
             assert [fault for fault in faults if "pictures" in fault.text] == []
             assert context.counters[f"light_percent_{camera}"] == 100
+            assert context.counters[f"light_drifting_{camera}"] == 0
     detector.close()
     (fault,) = [fault for fault in faults if "pictures" in fault.text]
     assert (fault.code, fault.camera_id) == ("DRIFT", camera)
     assert "darker" in fault.text
     assert context.counters[f"light_percent_{camera}"] < 90
     assert f"focus_percent_{camera}" in context.counters
+    assert context.counters[f"light_drifting_{camera}"] == 1
+    assert context.counters[f"focus_drifting_{camera}"] == 0
 
 
 def send(publisher: FramePublisher, camera: str, number: int, light: float) -> None:

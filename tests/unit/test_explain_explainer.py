@@ -13,7 +13,8 @@ from inspector.explain.explainer import Explainer
 from inspector.explain.facts import LineContext
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt
-from inspector.types import ExplanationSource, VerdictRecord
+from inspector.explain.recent import NOTHING_RECENT
+from inspector.types import Action, ExplanationSource, Health, ServiceState, VerdictRecord
 
 GOOD = json.dumps(
     {
@@ -230,3 +231,27 @@ def test_close_frees_the_model() -> None:
     explainer, engine, _ = make()
     explainer.close()
     assert engine.closed
+
+
+def test_words_that_are_used_again_get_the_trend_and_the_drift_of_today() -> None:
+    explainer, engine, clock = make()
+    rejected = [PROBE.verdict] * 2
+    passed = [msgspec.structs.replace(PROBE.verdict, action=Action.PASS, cause="")] * 10
+    recent = NOTHING_RECENT
+    for verdict in passed + rejected:
+        recent = recent.with_part(verdict)
+    first = explainer.explain(PROBE, in_s(clock, 30), (), recent)
+    written = json.loads(GOOD)["text"]
+    assert first.text == f"{written} 2 of the last 12 parts were rejected, 2 of them for scratch."
+    assert first.cited == ("1", "2", "3", "4")
+    counters = {"light_percent_cam1": 80.0, "light_drifting_cam1": 1.0}
+    dark = Health(service="detector", pid=1, state=ServiceState.READY, detail="", at_ns=0, counters=counters)
+    again = explainer.explain(PROBE, in_s(clock, 30), (), recent.with_part(PROBE.verdict).with_health(dark))
+    assert again.source is LLM
+    assert again.text == (
+        f"{written} 3 of the last 13 parts were rejected, 3 of them for scratch. "
+        "Pictures of cam1 are darker than at teach-in, light 80 %."
+    )
+    assert explainer.explain(PROBE, in_s(clock, 30)).text == written
+    assert len(engine.prompts) == 1
+    assert explainer.counters["reused"] == 2

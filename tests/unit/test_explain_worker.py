@@ -19,6 +19,7 @@ from inspector.explain.opinion import OpinionFit
 from inspector.explain.pressure import Pressure
 from inspector.explain.probe import PROBE
 from inspector.explain.prompt import Prompt
+from inspector.explain.recent import NOTHING_RECENT
 from inspector.explain.second_opinion import SecondOpinion
 from inspector.explain.start import start
 from inspector.explain.worker import ExplainWorker, is_wanted
@@ -140,6 +141,25 @@ def test_every_record_comes_back_once_whatever_the_model_does() -> None:
     assert "did not pass its first probe" in worker.fault
     worker.close()
     assert not any(thread.name == "explainer" for thread in threading.enumerate())
+
+
+def test_a_part_that_waits_keeps_the_line_as_it_was_with_it() -> None:
+    clock, engine = SystemClock(), GatedEngine()
+    worker = ExplainWorker(Explainer(engine, LineContext(), clock), clock, deadline_s=60, capacity=1)
+    assert engine.asked.wait(10)  # it is busy with the probe
+    recent = NOTHING_RECENT
+    for n in range(12):
+        one = record(f"v{n}", decided_ns=clock.now_ns())
+        recent = recent.with_part(one.verdict)
+        worker.submit(one, (), recent)
+    gone = {found.verdict_id: found.text for found in worker.collect()}
+    engine.gate.set()
+    (last,) = collect(worker, 1)
+    assert "of the last" not in gone["v8"]
+    assert "10 of the last 10 parts were rejected" in gone["v9"]
+    assert "11 of the last 11 parts were rejected" in gone["v10"]
+    assert "12 of the last 12 parts were rejected" in last.text
+    worker.close()
 
 
 def test_without_a_model_the_template_answers_at_once_and_no_thread_runs() -> None:
