@@ -57,7 +57,7 @@ def drift_facts(drifts: tuple[tuple[str, CameraDrift], ...]) -> list[Draft]:
         if changed:
             figures = "".join(f", {name} {share} %" for name, share in told)
             quantities = tuple(Quantity(str(share), "%") for _, share in told)
-            drafts.append(Draft(FactKind.DRIFT, f"{changed}{figures}", quantities, (camera,)))
+            drafts.append(Draft(FactKind.DRIFT, f"P{changed[1:]}{figures}", quantities, (camera,)))
         if drift.margin is not None:
             text = f"Good parts of {camera} drift, {drift.margin} % of their margin is used up"
             drafts.append(Draft(FactKind.DRIFT, text, (Quantity(str(drift.margin), "%"),), (camera,)))
@@ -73,7 +73,7 @@ def shares(drift: CameraDrift) -> list[tuple[str, int]]:
 def pictures_changed(camera: str, drift: CameraDrift) -> str:
     """Return in which way the pictures of `camera` differ from those at teach-in, or ""."""
     ways = [_WAYS[name][share > 100] for name, share in shares(drift)]
-    return f"Pictures of {camera} are {' and '.join(ways)} than at teach-in" if ways else ""
+    return f"pictures of {camera} are {' and '.join(ways)} than at teach-in" if ways else ""
 
 
 _WAYS = {"light": ("darker", "brighter"), "focus": ("softer", "sharper or noisier")}

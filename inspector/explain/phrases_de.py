@@ -75,7 +75,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
         r"\1 der letzten \2 Teile wurden zur Prüfung gesperrt",
     ),
     (r", {Q} of them for {N}", r", davon \1 wegen \2"),
-    (r"Pictures of {N} are ", r"Bilder von \1 sind "),
+    (r"[Pp]ictures of {N} are ", r"Bilder von \1 sind "),
     (r"darker(?= and | than at teach-in)", "dunkler"),
     (r"brighter(?= and | than at teach-in)", "heller"),
     (r"softer than at teach-in", "unschärfer als beim Einlernen"),

@@ -62,7 +62,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"^{Q} of the last {Q} parts were rejected", r"最近 \2 个工件中有 \1 个被剔除"),
     (r"^{Q} of the last {Q} parts were held for review", r"最近 \2 个工件中有 \1 个被扣留待复检"),
     (r", {Q} of them for {N}", r"，其中 \1 个因 \2"),
-    (r"Pictures of {N} are ", r"\1 的图像与示教时相比"),
+    (r"[Pp]ictures of {N} are ", r"\1 的图像与示教时相比"),
     (r"darker(?= and | than at teach-in)", "偏暗"),
     (r"brighter(?= and | than at teach-in)", "偏亮"),
     (r"softer than at teach-in", "偏模糊"),

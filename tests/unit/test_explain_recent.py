@@ -95,7 +95,7 @@ def test_darker_pictures_are_told_while_they_are_and_point_at_the_lamp() -> None
     assert drift(facts) == ["Pictures of cam1 are darker than at teach-in, light 78 %"]
     (cause,) = rank_causes(facts)
     assert cause.code is CauseCode.DEFECT_ONLY
-    assert cause.told == "scratch seen by cam1; Pictures of cam1 are darker than at teach-in"
+    assert cause.told == "scratch seen by cam1; pictures of cam1 are darker than at teach-in"
     assert cause.action.endswith("Check lamp and exposure of cam1, and for stray light.")
     over = line(drift=DARK).with_health(health({**DARK, "light_drifting_cam1": 0.0}))
     assert over.drifts == {}
