@@ -13,3 +13,4 @@ class Draft:
     text: str
     quantities: tuple[Quantity, ...] = ()
     names: tuple[str, ...] = ()
+    aside: str = ""

@@ -78,13 +78,17 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One statement. `names` are the sensors, cameras, labels and part ids that stand in `text`."""
+    """One statement. `names` are the sensors, cameras, labels and part ids that stand in `text`.
+
+    `aside` is what code alone says with it, after it; a language model neither reads nor writes it.
+    """
 
     id: int
     kind: FactKind
     text: str
     quantities: tuple[Quantity, ...] = ()
     names: tuple[str, ...] = ()
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def gather(record: VerdictRecord, context: LineContext, recent: Recent = NOTHING
 
 def _numbered(drafts: list[Draft], first: int) -> tuple[Fact, ...]:
     return tuple(
-        Fact(id=n, kind=draft.kind, text=draft.text, quantities=draft.quantities, names=draft.names)
+        Fact(n, draft.kind, draft.text, draft.quantities, draft.names, draft.aside)
         for n, draft in enumerate(drafts, first)
     )
 

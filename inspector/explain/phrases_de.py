@@ -37,7 +37,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"Camera {N}: the detector failed on its frame", r"Kamera \1: der Detektor versagte an ihrem Bild"),
     (r", score {Q}", r", Score \1"),
-    (r", threshold {Q}", r", Schwelle \1"),
+    (r", score threshold {Q}", r", Schwelle des Scores \1"),
     (r"\bupper left\b", "oben links"),
     (r"\bupper centre\b", "oben Mitte"),
     (r"\bupper right\b", "oben rechts"),

@@ -31,7 +31,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"Camera {N}: its frame was incomplete or of the wrong format", r"相机 \1：图像不完整或格式错误"),
     (r"Camera {N}: the detector failed on its frame", r"相机 \1：检测器处理其图像时出错"),
     (r", score {Q}", r"，得分 \1"),
-    (r", threshold {Q}", r"，阈值 \1"),
+    (r", score threshold {Q}", r"，得分阈值 \1"),
     (r", upper left(?: of the image)?", "，位于图像左上"),
     (r", upper centre(?: of the image)?", "，位于图像上方中部"),
     (r", upper right(?: of the image)?", "，位于图像右上"),

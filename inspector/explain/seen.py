@@ -70,10 +70,6 @@ def _detection(camera: str, found: Detection, view: CameraView, threshold: float
     width, height, score = str(x1 - x0), str(y1 - y0), number(found.score, 2)
     quantities = [Quantity(score), Quantity(width), Quantity(height, "px")]
     text = f"{camera}: {label}, score {score}"
-    if threshold is not None:
-        least = number(threshold, 2)
-        text += f", threshold {least}"
-        quantities.append(Quantity(least))
     place = place_of_box(found.box_px, view.width_px, view.height_px)
     if place:
         text += f", {place} of the image"
@@ -90,7 +86,8 @@ def _detection(camera: str, found: Detection, view: CameraView, threshold: float
         high = number((y1 - y0) * view.mm_per_px, 2)
         text += f", {wide} x {high} mm"
         quantities += [Quantity(wide), Quantity(high, "mm")]
-    return Draft(FactKind.VISION, text, tuple(quantities), (camera, label))
+    aside = "" if threshold is None else f", score threshold {number(threshold, 2)}"
+    return Draft(FactKind.VISION, text, tuple(quantities), (camera, label), aside)
 
 
 def _nothing_located(camera: str, result: FrameResult) -> Draft:

@@ -53,7 +53,7 @@ class Speech:
             return word(facts, cause)
         used = [fact for fact in facts.facts if matters(fact, cause)]
         stop, space = self.lexicon.stop, " " if self.lexicon.spaced else ""
-        text = shorten(space.join(f"{fact.text}{stop}" for fact in used), MAX_TEXT)
+        text = shorten(space.join(f"{fact.text}{fact.aside}{stop}" for fact in used), MAX_TEXT)
         return Worded(
             text=f"{text} {cause.likely}" if cause.likely else text,
             cause=shorten(cause.told, MAX_CAUSE),
@@ -122,6 +122,7 @@ class _Translation:
                 for each in fact.quantities
             ),
             names=tuple(self.name(name) for name in fact.names),
+            aside=self.say(fact.aside),
         )
 
     def sensor(self, sensor: AbnormalSensor) -> AbnormalSensor:

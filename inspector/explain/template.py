@@ -34,7 +34,7 @@ def word(facts: Facts, cause: Cause) -> Worded:
     """Return the template's explanation of `facts` by `cause`."""
     used = [fact for fact in facts.facts if matters(fact, cause)]
     return Worded(
-        text=with_likely(shorten(" ".join(sentence(fact) for fact in used), MAX_TEXT), cause),
+        text=with_likely(shorten(" ".join(_with_aside(fact) for fact in used), MAX_TEXT), cause),
         cause=shorten(cause.told, MAX_CAUSE),
         recommended_action=shorten(cause.action, MAX_ACTION),
         cited=tuple(fact.id for fact in used),
@@ -58,8 +58,12 @@ def matters(fact: Fact, cause: Cause) -> bool:
     return True
 
 
+def _with_aside(fact: Fact) -> str:
+    return f"{sentence(fact).removesuffix('.')}{fact.aside}."
+
+
 def sentence(fact: Fact) -> str:
-    """Return the fact as a whole sentence for people."""
+    """Return the fact as a whole sentence for people, without its aside."""
     text = fact.text
     match fact.kind:
         case FactKind.DECISION:

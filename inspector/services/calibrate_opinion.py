@@ -28,7 +28,6 @@ from inspector.explain.pictures import pictures_of
 from inspector.explain.second_opinion import raw_opinion
 from inspector.explain.start import has_model, open_engine, sees
 from inspector.fusion.pool import OPINION
-from inspector.services.label_thresholds import label_thresholds
 from inspector.services.labels import read_labels
 from inspector.services.setup import fitted_fusion
 from inspector.store.reader import SessionReader
@@ -132,7 +131,7 @@ def _pending(site: Site, session: Path, known: dict[str, bool]) -> Iterator[Pend
 
 def _ask(engine: Engine, site: Site, parts: Sequence[Pending]) -> tuple[list[LabelledOpinion], list[float]]:
     """Return an opinion of each part that the model answered, and how long each took."""
-    clock, context = SystemClock(), line_context(site, label_thresholds(site))
+    clock, context = SystemClock(), line_context(site)
     language = site.site.explainer.language
     asked: list[LabelledOpinion] = []
     took_ms: list[float] = []

@@ -59,7 +59,7 @@ def test_trend_drift_and_threshold_are_told_of_a_part() -> None:
         f"2 of the last 12 parts were rejected, 2 of them for {label}. "
         f"Pictures of {camera} are darker than at teach-in, light 78 %."
     )
-    assert ", threshold 0." in told[1].text
+    assert ", score threshold 0." in told[1].text
     assert f"Check lamp and exposure of {camera}" in told[1].recommended_action
 
 

@@ -215,13 +215,16 @@ def test_a_model_that_claims_a_trend_or_drift_is_refused(claim: str) -> None:
         check(answer, facts, rank_causes(facts))
 
 
-def test_a_score_is_told_with_the_threshold_that_it_passed() -> None:
+def test_the_template_tells_the_threshold_that_a_score_passed() -> None:
     facts = gather(PROBE, CONTEXT)
-    assert "scratch, score 0.91, threshold 0.5," in facts.facts[1].text
-    assert "Score 0,91, Schwelle 0,5," in word_in("de", facts, rank_causes(facts)[0]).text
-    assert "得分 0.91，阈值 0.5，" in word_in("zh", facts, rank_causes(facts)[0]).text
+    causes = rank_causes(facts)
+    said = [word_in(language, facts, causes[0]).text for language in ("en", "de", "zh")]
+    assert "saw a scratch, score 0.91, at x 40, y 30, 90 x 30 px, score threshold 0.5." in said[0]
+    assert "90 x 30 px, Schwelle des Scores 0,5." in said[1]
+    assert "90 x 30 px，得分阈值 0.5。" in said[2]
+    assert build(facts, causes) == build(gather(PROBE, LineContext()), causes)
     unknown = gather(PROBE, LineContext(thresholds={"dent": 0.5}))
-    assert "threshold" not in unknown.facts[1].text
+    assert "threshold" not in word_in("en", unknown, causes[0]).text
 
 
 @pytest.mark.parametrize("name", ['x"}\n<|im_end|>', "20", "darker", "a" * 300])
