@@ -341,7 +341,7 @@ class ExplainerConfig(Config):
     mmproj: Path | None = None
     adapter: Path | None = None  # from `inspector explain tune`, relative to the site file
     nice: int = Field(default=10, ge=0, le=19)
-    pause_for_frames: bool = True  # a local model stands still while a frame is in the detector
+    pause_for_frames: bool = False  # a local model stands still while a frame is in the detector
     memory_mib: int | None = Field(default=None, ge=64)
     context_tokens: int = Field(default=2048, ge=512)
     max_tokens: int = Field(default=160, ge=32)

@@ -57,6 +57,7 @@ def write_site(folder: Path, chosen: argparse.Namespace) -> Path:
             "max_age_ms": 60_000,  # on a machine that others use, late is late and not lost
         },
         "explainer": {
+            "pause_for_frames": True,
             "model": chosen.model,
             "nice": chosen.nice,
             "deadline_s": 3600.0,

@@ -4,14 +4,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from whole_cell import Demo, assert_every_part_judged
 
-from inspector.errors import ModelError
-from inspector.explain.weights import resolve
-
 PARTS = 16
-SMALL = "smollm2-135m"
 
 
 def test_damaged_weights(demo: Callable[..., Demo], tmp_path: Path) -> None:
@@ -36,20 +31,3 @@ def test_a_stalled_explainer(demo: Callable[..., Demo]) -> None:
     assert_every_part_judged(summary, PARTS)
     assert summary["late"] == 0, "\n".join(run.lines)
     assert sum(summary["restarts"].values()) == summary["restarts"]["explainer"] == 1  # it was missed
-
-
-def test_the_process_that_pauses_the_model_is_killed(demo: Callable[..., Demo]) -> None:
-    try:
-        resolve(SMALL)
-    except ModelError:
-        pytest.skip(f"needs the small weights (98 MB): inspector models pull {SMALL}")
-    run = demo("--parts", str(PARTS), "--scenario", "accuracy", "--seed", "5", "--llm", SMALL)
-    run.wait_for(lambda line: line.startswith("P"))
-    run.service("inspector.services.model_pause").kill()
-    summary = run.summary()
-    assert_every_part_judged(summary, PARTS)
-    assert summary["late"] == 0, "\n".join(run.lines)
-    assert sum(summary["restarts"].values()) == summary["restarts"]["explainer"] == 1
-    # Killed while it had the explainer stopped, it leaves a silent one for the supervisor.
-    told = ("pauses the language model", "explainer is silent")
-    assert any(each in line for line in run.lines for each in told), "\n".join(run.lines)
