@@ -8,6 +8,9 @@ _UP = {ServiceState.READY, ServiceState.DEGRADED}
 _FOREVER = 1 << 62
 _NEVER = -_FOREVER
 
+_SETTLING_NS = 300_000_000
+"""A service that has just come up may still miss a part: a camera lays out memory at its first frame."""
+
 
 class Outages:
     """Remembers, for each service, when it was last down."""
@@ -23,7 +26,7 @@ class Outages:
         if health.state not in _UP:
             self._down_until_ns[health.service] = _FOREVER
         elif self._down_until_ns.get(health.service) == _FOREVER:
-            self._down_until_ns[health.service] = health.at_ns
+            self._down_until_ns[health.service] = health.at_ns + _SETTLING_NS
 
     def since(self, start_ns: int, missing: tuple[str, ...]) -> str:
         """Name the service whose outage after `start_ns` explains the missing vision, or ""."""
