@@ -1,20 +1,20 @@
 """Reads the site file and its camera files. Every error names file, line and key, in one line."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from msgspec.structs import asdict, replace
 
-from inspector.config import BrokerConfig, CameraConfig, Config, Site, SiteConfig
+from inspector.config import BrokerConfig, CameraConfig, Site, SiteConfig
 from inspector.errors import ConfigError
+from inspector.strict_data import Strict, check, to_json
+from inspector.wrong_value import WrongValue
 
-C = TypeVar("C", bound=Config)
-_REASONS = {"extra_forbidden": "there is no such key", "missing": "this key is needed"}
+C = TypeVar("C", bound=Strict)
 
 
 def load_site(path: Path) -> Site:
@@ -29,9 +29,8 @@ def load_site(path: Path) -> Site:
     ids = [camera.id for camera in cameras]
     if len(ids) != len(set(ids)):
         raise ConfigError(f"{path}: cameras: two camera files have the same id")
-    text = site.model_dump_json() + "".join(camera.model_dump_json() for camera in cameras)
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    rooted = site.model_copy(update={"broker": _rooted(site.broker, root)})
+    sha256 = hashlib.sha256(b"".join(map(to_json, (site, *cameras)))).hexdigest()
+    rooted = replace(site, broker=_rooted(site.broker, root))
     return Site(site=rooted, cameras=cameras, config_sha256=sha256, root=root)
 
 
@@ -39,10 +38,10 @@ def _rooted(broker: BrokerConfig, root: Path) -> BrokerConfig:
     """Return the broker with its files where they are, whatever folder a service runs in."""
     tls = broker.tls
     if tls is not None:
-        files = {name: root / path for name, path in tls if path is not None}
-        tls = tls.model_copy(update=files)
+        files = {name: root / path for name, path in asdict(tls).items() if path is not None}
+        tls = replace(tls, **files)
     password = None if broker.password_file is None else root / broker.password_file
-    return broker.model_copy(update={"tls": tls, "password_file": password})
+    return replace(broker, tls=tls, password_file=password)
 
 
 def load_yaml(path: Path, kind: type[C]) -> C:
@@ -62,17 +61,10 @@ def load_yaml(path: Path, kind: type[C]) -> C:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
-        # Through JSON, because strict validation of JSON takes lists for tuples and strings for paths.
-        return kind.model_validate_json(json.dumps(data))
-    except TypeError as error:
-        raise ConfigError(f"{path}: {error}; quote dates and times") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        keys = [str(key) for key in first["loc"]]
-        line = _line(yaml.compose(text, Loader=yaml.CSafeLoader), keys)
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}:{line}: {'.'.join(keys) or 'the file'}: {reason}{more}") from error
+        return check(data, kind)
+    except WrongValue as error:
+        line = _line(yaml.compose(text, Loader=yaml.CSafeLoader), error.keys)
+        raise ConfigError(f"{path}:{line}: {error.key or 'the file'}: {error.reason}") from error
 
 
 def model_folder(site: Site) -> Path:
@@ -103,7 +95,7 @@ def find_model(name: str, folders: Sequence[Path]) -> Path:
     )
 
 
-def _line(tree: yaml.Node | None, keys: list[str]) -> int:
+def _line(tree: yaml.Node | None, keys: Sequence[str]) -> int:
     """Line (from 1) of the key, or of the deepest part of its path that the file has."""
     node: Any = tree
     line = 1

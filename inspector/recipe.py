@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
+from msgspec.structs import asdict, replace
+
 from inspector.config import Site
 from inspector.errors import ConfigError
 
@@ -17,20 +19,19 @@ def apply_recipe(site: Site, name: str) -> Site:
         ConfigError: the site has no such recipe; names those that it has.
     """
     if not name:
-        return site.model_copy(update={"site": site.site.model_copy(update={"recipe": ""})})
+        return replace(site, site=replace(site.site, recipe=""))
     recipe = next((each for each in site.site.recipes if each.name == name), None)
     if recipe is None:
         raise ConfigError(no_such_recipe(name, [each.name for each in site.site.recipes]))
-    decision = {key: value for key, value in recipe.decision if value is not None}
-    effective = site.site.model_copy(
-        update={
-            "recipe": name,
-            "detector": site.site.detector.model_copy(update={"model": recipe.model}),
-            "decision": site.site.decision.model_copy(update=decision),
-        }
+    decision = {key: value for key, value in asdict(recipe.decision).items() if value is not None}
+    effective = replace(
+        site.site,
+        recipe=name,
+        detector=replace(site.site.detector, model=recipe.model),
+        decision=replace(site.site.decision, **decision),
     )
     sha256 = hashlib.sha256(f"{site.config_sha256} {name}".encode()).hexdigest()
-    return site.model_copy(update={"site": effective, "config_sha256": sha256})
+    return replace(site, site=effective, config_sha256=sha256)
 
 
 def no_such_recipe(name: str, recipes: Sequence[str]) -> str:

@@ -1,59 +1,55 @@
 """What happens on the line: one YAML file, checked and frozen. Errors name the file and the key."""
 
-import json
 from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from msgspec import Meta
+from msgspec.structs import replace
 
 from inspector.errors import ConfigError
+from inspector.strict_data import Strict, check
+from inspector.wrong_value import WrongValue
 from line_sim.parts import ALL_DEFECTS, DefectKind
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
 
 MAX_LEAD_MS = 40.0  # below half the time between parts, so that a reading belongs to one part
 
 
-class Section(BaseModel):
-    """Base: frozen, strict about types, unknown keys are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Folder(Section):
+class Folder(Strict, frozen=True, kw_only=True):
     """Two folders of photographs: which one a picture is in is its ground truth."""
 
     good: Path
     defect: Path
 
 
-class Source(Section):
+class Source(Strict, frozen=True, kw_only=True):
     """Where pictures come from. Without `folder` they are rendered."""
 
     folder: Folder | None = None
 
 
-class Camera(Section):
+class Camera(Strict, frozen=True, kw_only=True):
     """The virtual camera. Size in pixels; with photographs their most common size is taken.
 
     `views` cameras look at each part, from different sides, on addresses that follow each other.
     """
 
-    width_px: int = Field(default=640, ge=96, le=4096, multiple_of=2)
-    height_px: int = Field(default=480, ge=96, le=4096, multiple_of=2)
-    packet_bytes: int = Field(default=1500, ge=576, le=9000, multiple_of=4)
+    width_px: Annotated[int, Meta(ge=96, le=4096, multiple_of=2)] = 640
+    height_px: Annotated[int, Meta(ge=96, le=4096, multiple_of=2)] = 480
+    packet_bytes: Annotated[int, Meta(ge=576, le=9000, multiple_of=4)] = 1500
     link_mbit_per_s: Positive | None = 1000.0
     packet_loss: Probability = 0.0
     frame_loss: Probability = 0.0
-    views: Annotated[int, Field(ge=1, le=4)] = 1
+    views: Annotated[int, Meta(ge=1, le=4)] = 1
 
 
-class Belt(Section):
+class Belt(Strict, frozen=True, kw_only=True):
     """`rejector_mm` is the way from the photo-eye to the rejector."""
 
     speed_mm_s: Positive = 200.0
@@ -61,7 +57,7 @@ class Belt(Section):
     encoder_ticks_per_mm: Positive = 10.0
 
 
-class SensorModel(Section):
+class SensorModel(Strict, frozen=True, kw_only=True):
     """A sensor whose normal readings scatter by `sigma` around `mean`, in its unit.
 
     It gives a reading every `period_s`, and one `lead_ms` before each part reaches the photo-eye.
@@ -71,15 +67,15 @@ class SensorModel(Section):
 
     id: Name
     kind: Name
-    unit: Annotated[str, Field(max_length=16)]
+    unit: Annotated[str, Meta(max_length=16)]
     mean: float
-    sigma: Annotated[float, Field(ge=0.0)] = 0.0
+    sigma: Annotated[float, Meta(ge=0.0)] = 0.0
     period_s: Positive = 0.2
-    lead_ms: Annotated[float, Field(ge=0.5, le=MAX_LEAD_MS)] = 8.0
+    lead_ms: Annotated[float, Meta(ge=0.5, le=MAX_LEAD_MS)] = 8.0
     holds: bool = False
 
 
-class Anomaly(Section):
+class Anomaly(Strict, frozen=True, kw_only=True):
     """Readings that are not normal.
 
     At `part` and the `count - 1` parts after it, or at a share of the defective parts (of
@@ -89,22 +85,32 @@ class Anomaly(Section):
 
     sensor: Name
     value: float
-    part: Annotated[int, Field(ge=1)] | None = None
-    count: Annotated[int, Field(ge=1)] = 1
+    part: Annotated[int, Meta(ge=1)] | None = None
+    count: Annotated[int, Meta(ge=1)] = 1
     share_of_defects: Probability | None = None
     kinds: tuple[DefectKind, ...] = ()
-    after_ms: Annotated[float, Field(ge=0.0)] | None = None
+    after_ms: Annotated[float, Meta(ge=0.0)] | None = None
     urgency: Probability | None = None
     quality: Literal["GOOD", "UNCERTAIN", "BAD"] | None = None
 
-    @model_validator(mode="after")
-    def _one_place(self) -> "Anomaly":
+    def __post_init__(self) -> None:
         if (self.part is None) == (self.share_of_defects is None):
             raise ValueError("give either part or share_of_defects")
-        return self
 
 
-class Fault(Section):
+FaultKind = Literal[
+    "drop_reading",
+    "malformed_reading",
+    "late_reading",
+    "no_frame",
+    "late_trigger",
+    "duplicate_trigger",
+    "malformed_trigger",
+    "no_ack",
+]
+
+
+class Fault(Strict, frozen=True, kw_only=True):
     """Something that goes wrong on the line's side at `part` and the `count - 1` parts after it.
 
     `drop_reading`, `malformed_reading` and `late_reading` need `sensor`; `late_reading` and
@@ -112,28 +118,17 @@ class Fault(Section):
     `malformed_trigger`: one more trigger message, unreadable, before the right one.
     """
 
-    kind: Literal[
-        "drop_reading",
-        "malformed_reading",
-        "late_reading",
-        "no_frame",
-        "late_trigger",
-        "duplicate_trigger",
-        "malformed_trigger",
-        "no_ack",
-    ]
-    part: Annotated[int, Field(ge=1)]
-    count: Annotated[int, Field(ge=1)] = 1
+    kind: FaultKind
+    part: Annotated[int, Meta(ge=1)]
+    count: Annotated[int, Meta(ge=1)] = 1
     sensor: Name | None = None
-    delay_ms: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
+    delay_ms: Annotated[float, Meta(gt=0.0, le=10_000.0)] | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Fault":
+    def __post_init__(self) -> None:
         if self.kind.endswith("_reading") != (self.sensor is not None):
             raise ValueError(f"{self.kind}: sensor is for faults of a reading, and needed there")
         if self.kind.startswith("late_") != (self.delay_ms is not None):
             raise ValueError(f"{self.kind}: delay_ms is for late_* faults, and needed there")
-        return self
 
 
 _NEEDS: dict[str, str] = {
@@ -149,7 +144,25 @@ _NEEDS: dict[str, str] = {
 }
 
 
-class Disturbance(Section):
+DisturbanceKind = Literal[
+    "broker_down",
+    "broker_frozen",
+    "broker_slow",
+    "camera_off",
+    "camera_unplugged",
+    "packet_loss",
+    "clock_jump",
+    "clock_drift",
+    "plc_clock",
+    "sensor_storm",
+    "kill",
+    "stall",
+    "memory_short",
+    "disk_full",
+]
+
+
+class Disturbance(Strict, frozen=True, kw_only=True):
     """Something that happens around the line when `part` is at the photo-eye, for `for_s` seconds.
 
     `broker_down`: connections break, new ones are refused; `broker_frozen`: they stay and nothing
@@ -160,51 +173,34 @@ class Disturbance(Section):
     more memory. `disk_full`: nothing more can be recorded.
     """
 
-    kind: Literal[
-        "broker_down",
-        "broker_frozen",
-        "broker_slow",
-        "camera_off",
-        "camera_unplugged",
-        "packet_loss",
-        "clock_jump",
-        "clock_drift",
-        "plc_clock",
-        "sensor_storm",
-        "kill",
-        "stall",
-        "memory_short",
-        "disk_full",
-    ]
-    part: Annotated[int, Field(ge=1)]
-    for_s: Annotated[float, Field(ge=0.0, le=600.0)] = 1.0
-    delay_ms: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
-    jump_ms: Annotated[float, Field(ge=-60_000.0, le=60_000.0)] | None = None
-    drift_ppm: Annotated[float, Field(ge=-1000.0, le=1000.0)] | None = None
+    kind: DisturbanceKind
+    part: Annotated[int, Meta(ge=1)]
+    for_s: Annotated[float, Meta(ge=0.0, le=600.0)] = 1.0
+    delay_ms: Annotated[float, Meta(gt=0.0, le=10_000.0)] | None = None
+    jump_ms: Annotated[float, Meta(ge=-60_000.0, le=60_000.0)] | None = None
+    drift_ppm: Annotated[float, Meta(ge=-1000.0, le=1000.0)] | None = None
     share: Probability | None = None
     sensor: Name | None = None
-    rate_hz: Annotated[float, Field(gt=0.0, le=20_000.0)] = 5000.0
+    rate_hz: Annotated[float, Meta(gt=0.0, le=20_000.0)] = 5000.0
     service: Name | None = None
-    mib: Annotated[int, Field(ge=0, le=65_536)] = 8
+    mib: Annotated[int, Meta(ge=0, le=65_536)] = 8
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Disturbance":
+    def __post_init__(self) -> None:
         for key in sorted(set(_NEEDS.values())):
             if (getattr(self, key) is not None) != (_NEEDS.get(self.kind) == key):
                 users = " and ".join(kind for kind, needed in _NEEDS.items() if needed == key)
                 raise ValueError(f"{self.kind}: {key} is for {users}, and needed there")
-        return self
 
 
-class Scenario(Section):
+class Scenario(Strict, frozen=True, kw_only=True):
     """Everything that a run of the line depends on besides its seed. Parts count from `first_part`."""
 
     description: str = ""
-    parts: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    first_part: Annotated[int, Field(ge=1, le=900_000)] = 1
-    parts_per_s: Annotated[float, Field(gt=0.0, le=200.0)] = 2.0
+    parts: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    first_part: Annotated[int, Meta(ge=1, le=900_000)] = 1
+    parts_per_s: Annotated[float, Meta(gt=0.0, le=200.0)] = 2.0
     defect_rate: Probability = 0.15
-    defects: Annotated[tuple[DefectKind, ...], Field(min_length=1)] = ALL_DEFECTS
+    defects: Annotated[tuple[DefectKind, ...], Meta(min_length=1)] = ALL_DEFECTS
     source: Source = Source()
     camera: Camera = Camera()
     belt: Belt = Belt()
@@ -212,24 +208,23 @@ class Scenario(Section):
     anomalies: tuple[Anomaly, ...] = ()
     faults: tuple[Fault, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
-    reset_after_s: Annotated[float, Field(gt=0.0, le=600.0)] = 1.5
+    reset_after_s: Annotated[float, Meta(gt=0.0, le=600.0)] = 1.5
 
-    @model_validator(mode="after")
-    def _names(self) -> "Scenario":
+    def __post_init__(self) -> None:
         counts = Counter(sensor.id for sensor in self.sensors)
         if twice := [name for name, n in counts.items() if n > 1]:
-            raise ValueError(f"sensors: two have the id {twice[0]}")
-        named = [(f"anomalies.{i}", a.sensor) for i, a in enumerate(self.anomalies)]
-        named += [(f"faults.{i}", f.sensor) for i, f in enumerate(self.faults) if f.sensor]
-        named += [(f"disturbances.{i}", d.sensor) for i, d in enumerate(self.disturbances) if d.sensor]
-        for key, sensor in named:
-            if sensor not in counts:
-                raise ValueError(f"{key}.sensor: there is no sensor {sensor!r}")
+            raise WrongValue(f"two have the id {twice[0]}", "sensors")
+        named: list[tuple[str, int, str | None]] = []
+        named += (("anomalies", i, anomaly.sensor) for i, anomaly in enumerate(self.anomalies))
+        named += (("faults", i, fault.sensor) for i, fault in enumerate(self.faults))
+        named += (("disturbances", i, each.sensor) for i, each in enumerate(self.disturbances))
+        for key, index, sensor in named:
+            if sensor is not None and sensor not in counts:
+                raise WrongValue(f"there is no sensor {sensor!r}", key, index, "sensor")
         if self.source.folder is None and self.parts is None:
-            raise ValueError("parts: needed, unless source.folder gives the pictures")
+            raise WrongValue("needed, unless source.folder gives the pictures", "parts")
         if self.source.folder is not None and self.first_part != 1:
-            raise ValueError("first_part: photographs count from 1")
-        return self
+            raise WrongValue("photographs count from 1", "first_part")
 
 
 def scenario_names() -> list[str]:
@@ -263,7 +258,7 @@ def load_scenario(name_or_path: str, images: Path | None = None) -> Scenario:
         return scenario
     root = images if images is not None else path.parent
     placed = Folder(good=_subfolder(root, folder.good), defect=_subfolder(root, folder.defect))
-    return scenario.model_copy(update={"source": Source(folder=placed)})
+    return replace(scenario, source=Source(folder=placed))
 
 
 def _subfolder(root: Path, name: Path) -> Path:
@@ -284,11 +279,6 @@ def parse_scenario(text: str, origin: str) -> Scenario:
     if not isinstance(data, dict):
         raise ConfigError(f"{origin}: must be a mapping of keys, such as 'parts: 60'")
     try:
-        # JSON mode: YAML has lists where the model has tuples, and strings where it has enums.
-        return Scenario.model_validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{origin}: {key + ': ' if key else ''}{message}{more}") from error
+        return check(data, Scenario)
+    except WrongValue as error:
+        raise ConfigError(f"{origin}: {error}") from error

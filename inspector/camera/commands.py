@@ -8,6 +8,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -73,7 +74,7 @@ def camera_grab(
     camera_config = load_yaml(config, CameraConfig)
     if software_trigger:
         settings = {**camera_config.settings, "TriggerSource": "Software", "TriggerMode": "On"}
-        camera_config = camera_config.model_copy(update={"settings": settings})
+        camera_config = replace(camera_config, settings=settings)
     if not to.is_dir():
         raise ConfigError(f"{to} is no folder, create it first")
     clock = SystemClock()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec.structs import asdict
+
 from inspector.config import CameraSelector
 
 
@@ -38,11 +40,9 @@ class FoundCamera:
 
 def matches(camera: FoundCamera, select: CameraSelector) -> bool:
     """Tell whether every key that is set in `select` fits."""
-    return all(
-        wanted is None or wanted == getattr(camera, key) for key, wanted in select.model_dump().items()
-    )
+    return all(wanted is None or wanted == getattr(camera, key) for key, wanted in asdict(select).items())
 
 
 def describe(select: CameraSelector) -> str:
     """Return the keys that are set, for a message: `serial "22001234"`."""
-    return ", ".join(f'{key} "{value}"' for key, value in select.model_dump().items() if value)
+    return ", ".join(f'{key} "{value}"' for key, value in asdict(select).items() if value)

@@ -14,6 +14,7 @@ from inspector.errors import ConfigError
 from inspector.explain.gguf_header import read_header
 from inspector.explain.memory_plan import MIB, Shape, shape_of
 from inspector.explain.weights import resolve
+from inspector.strict_data import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def planned(model: str, mmproj: Path | None = None, image_tokens: int = 1200) ->
 def _of_yaml(path: Path) -> Planned:
     try:
         said: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
-        config = ExplainerConfig.model_validate(said["explainer"], strict=False)
+        config = check(said["explainer"], ExplainerConfig)
         return Planned(str(said["title"]), Shape(**said["plan"]), config.context_tokens)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
-from inspector.config import ContextTerm, FusionWeights, ModalityFusion
+from inspector.config import Circumstance, ContextTerm, FusionWeights, ModalityFusion
 from inspector.fusion.context import MEASURE, Circumstances, Drift, circumstances, deviation, fixed, fuse
 from inspector.fusion.pool import SENSORS, VISION, logit, modalities
 from inspector.types import PartEvidence
@@ -26,8 +27,8 @@ FOLDS = 5
 _BLOCKS_A_FOLD = 10
 _LEAST_BLOCK = 10
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-_VISION_TERMS = ("dim", "glare", "focus", "drift", "confidence")
-_SENSOR_TERMS = ("health",)
+_VISION_TERMS: tuple[Circumstance, ...] = ("dim", "glare", "focus", "drift", "confidence")
+_SENSOR_TERMS: tuple[Circumstance, ...] = ("health",)
 # The least scatter that counts as one unit, in the units of `Circumstances`.
 _LEAST_SCALE = {"dim": 0.1, "glare": 0.1, "focus": 0.3, "drift": 0.5, "confidence": 1.0, "health": 0.25}
 _STEPS = 50
@@ -150,18 +151,16 @@ class _Model:
         )
 
 
-def _term(name: str, where: Sequence[Circumstances]) -> ContextTerm:
+def _term(name: Circumstance, where: Sequence[Circumstances]) -> ContextTerm:
     measure = MEASURE[name]
     values = np.array([value for each in where if (value := getattr(each, measure)) is not None])
     centre = float(np.median(values)) if values.size else 0.0
     scatter = float(np.std(values)) if values.size else 0.0
-    return ContextTerm.model_validate(
-        {"name": name, "centre": centre, "scale": max(scatter, _LEAST_SCALE[name])}
-    )
+    return ContextTerm(name=name, centre=centre, scale=max(scatter, _LEAST_SCALE[name]))
 
 
 def _moved(term: ContextTerm, weight: float, offset: float) -> ContextTerm:
-    return term.model_copy(update={"weight": float(weight), "offset": float(offset)})
+    return replace(term, weight=float(weight), offset=float(offset))
 
 
 def _left_out(

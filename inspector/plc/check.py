@@ -5,6 +5,7 @@ import select
 import threading
 import time
 
+from msgspec.structs import replace
 from paho.mqtt.client import Client, ConnectFlags, MQTTv5
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -39,8 +40,8 @@ def check_broker(config: BrokerConfig) -> str:
     access = read_access(config)
     tls = config.tls
     if tls is not None and tls.check_cert_file is not None:
-        own = {"cert_file": tls.check_cert_file, "key_file": tls.check_key_file}
-        config = config.model_copy(update={"tls": tls.model_copy(update=own)})
+        tls = replace(tls, cert_file=tls.check_cert_file, key_file=tls.check_key_file)
+        config = replace(config, tls=tls)
         access = read_access(config)
     answers: list[str | ConfigError] = []
 

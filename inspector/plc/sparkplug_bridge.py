@@ -9,6 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from inspector.clock import Clock
 from inspector.config import BrokerConfig, SparkplugDevice
 from inspector.errors import InvariantError
@@ -52,7 +54,7 @@ class SparkplugBridge:
         self._commands: deque[tuple[bytes, bool, Token | None]] = deque()
         self._actions: Counter[str] = Counter()
         self._generation = 0  # of the connection on which we are born
-        own = broker.model_copy(update={"client_id": f"{broker.client_id}-{SERVICE}"})
+        own = replace(broker, client_id=f"{broker.client_id}-{SERVICE}")
         self._connection = Connection(
             own,
             read_access(broker),

@@ -22,6 +22,8 @@ def main() -> int:
     arguments = parser.parse_args()
     # What imports make stays: looking for garbage among it takes a seventh of the start.
     gc.disable()
+    from msgspec.structs import replace  # noqa: PLC0415  see above
+
     from inspector.config_load import load_site  # noqa: PLC0415  see above
     from inspector.recipe import apply_recipe  # noqa: PLC0415  see above
     from inspector.services.loop import Loop  # noqa: PLC0415  see above
@@ -29,8 +31,8 @@ def main() -> int:
 
     site = apply_recipe(load_site(arguments.site), arguments.recipe)
     if arguments.all_frames:
-        recorder = site.site.recorder.model_copy(update={"frames": "all"})
-        site = site.model_copy(update={"site": site.site.model_copy(update={"recorder": recorder})})
+        recorder = replace(site.site.recorder, frames="all")
+        site = replace(site, site=replace(site.site, recorder=recorder))
     table = services(site)
     index = [spec.name for spec in table].index(arguments.name)
     make = table[index].factory()

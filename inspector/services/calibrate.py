@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -20,8 +19,10 @@ from inspector.fusion.score import Score, score
 from inspector.services.labels import read_labels
 from inspector.services.weights_file import write_weights
 from inspector.store.reader import SessionReader
+from inspector.strict_data import check
 from inspector.topics import VERDICTS
 from inspector.types import PartEvidence
+from inspector.wrong_value import WrongValue
 
 CALIBRATE_FUSION_EPILOG = """
 Examples:
@@ -72,11 +73,11 @@ def calibrate_fusion(
 
 def _policy(reader: SessionReader) -> DecisionConfig:
     try:
-        return DecisionConfig.model_validate_json(
-            json.dumps(reader.meta.info.arbiter_setup.get("decision", {}))
-        )
-    except ValidationError as error:
-        raise ConfigError(f"{reader.path}: its decision policy does not fit this version") from error
+        return check(reader.meta.info.arbiter_setup.get("decision", {}), DecisionConfig)
+    except WrongValue as error:
+        raise ConfigError(
+            f"{reader.path}: its decision policy does not fit this version ({error})"
+        ) from error
 
 
 def _parts(reader: SessionReader, known: dict[str, bool]) -> Iterator[tuple[PartEvidence, bool | None]]:

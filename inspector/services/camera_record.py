@@ -17,6 +17,7 @@ from inspector.config_load import load_yaml
 from inspector.errors import DataError, DeviceError, StoreError
 from inspector.store.layout import SessionInfo
 from inspector.store.session import SessionWriter
+from inspector.strict_data import to_json, to_json_lines
 from inspector.types import Frame
 
 _PACKAGES = ("inspector-cell", "harvesters", "numpy")
@@ -78,10 +79,9 @@ def _record(
 
 
 def _info(config: CameraConfig) -> SessionInfo:
-    encoded = config.model_dump_json().encode()
     return SessionInfo(
         run_id=f"camera-{config.id}-{os.getpid()}",
-        config_sha256=hashlib.sha256(encoded).hexdigest(),
+        config_sha256=hashlib.sha256(to_json(config)).hexdigest(),
         model_sha256="",
         versions={name: version(name) for name in _PACKAGES},
         arbiter_setup={},
@@ -89,4 +89,4 @@ def _info(config: CameraConfig) -> SessionInfo:
 
 
 def _files(config: CameraConfig) -> dict[str, str]:
-    return {f"{config.id}.json": config.model_dump_json(indent=2)}
+    return {f"{config.id}.json": to_json_lines(config)}

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from msgspec.structs import replace
+
 from inspector.bus import FrameSubscriber
 from inspector.clock import NS_PER_MS
 from inspector.config_load import model_folder
@@ -35,7 +37,7 @@ class DetectorService:
         self._refused = {camera.id: FaultLog(context.name) for camera in context.site.cameras}
         folder = model_folder(context.site)
         self._engine = load_detector(
-            self._config.model_copy(update={"model": str(folder)}),
+            replace(self._config, model=str(folder)),
             folder.parent,
             clock=context.clock,
             on_ready=context.bus.wake,

@@ -18,6 +18,7 @@ from inspector.store.layout import RESULTS_NAME, SessionInfo, read_meta, session
 from inspector.store.results import ResultWriter
 from inspector.store.retention import enforce
 from inspector.store.session import RECORDED, SessionWriter
+from inspector.strict_data import to_json_lines, to_plain
 from inspector.topics import JOURNAL_TAKEN, VERDICTS
 from inspector.types import (
     Action,
@@ -158,7 +159,7 @@ def _info(context: Context) -> SessionInfo:
         config_sha256=setup.config_sha256,
         model_sha256=setup.model_sha256,
         versions={name: version(name) for name in _PACKAGES},
-        arbiter_setup=setup.model_dump(mode="json"),
+        arbiter_setup=to_plain(setup),
     )
 
 
@@ -185,5 +186,5 @@ def _run_of(session: Path) -> str:
 
 def _files(site: Site) -> dict[str, str]:
     """The configuration as it was understood; it holds no secret."""
-    files = {"site.json": site.site.model_dump_json(indent=2)}
-    return files | {f"{camera.id}.json": camera.model_dump_json(indent=2) for camera in site.cameras}
+    files = {"site.json": to_json_lines(site.site)}
+    return files | {f"{camera.id}.json": to_json_lines(camera) for camera in site.cameras}

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -145,7 +146,7 @@ def _setup(was: ArbiterSetup, site: Site | None, results: dict[ResultKey, FrameR
     if set(now.cameras) != set(was.cameras):
         raise ConfigError(f"--config: its cameras {now.cameras} are not those recorded, {was.cameras}")
     hashes = {result.model_sha256 for result in results.values()}
-    return now.model_copy(update={"model_sha256": hashes.pop() if hashes else was.model_sha256})
+    return replace(now, model_sha256=hashes.pop() if hashes else was.model_sha256)
 
 
 def _infer(reader: SessionReader, model: Path) -> dict[ResultKey, FrameResult]:

@@ -31,9 +31,9 @@ _ARBITER = "arbiter"
 # The arbiter ends last so that an emergency is answered meanwhile, then who hears its last words.
 # With another recipe they are also the first to start.
 _LAST = (_ARBITER, "recorder")
-# A service needs no threads of NumPy's for large matrices, nor a look through all installed packages for
-# extensions of pydantic; both cost each start. What the environment says goes before (docs/decisions/051).
-QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+# A service needs no threads of NumPy's for large matrices, which cost each start. What the environment says
+# goes before (docs/decisions/051).
+QUICK_START = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass

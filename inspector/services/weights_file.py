@@ -3,24 +3,22 @@
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from inspector.config import FusionWeights
 from inspector.errors import ConfigError
+from inspector.strict_data import check_json, to_json_lines
+from inspector.wrong_value import WrongValue
 
 
 def read_weights(path: Path) -> FusionWeights:
     """Raises ConfigError, one line that names the file and what is wrong in it."""
     try:
-        return FusionWeights.model_validate_json(path.read_bytes())
+        return check_json(path.read_bytes(), FusionWeights)
     except OSError as error:
         raise ConfigError(
             f"decision.fusion: cannot read {path} ({error.strerror}); `inspector calibrate fusion` writes it"
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key or 'the file'}: {first['msg']}") from error
+    except WrongValue as error:
+        raise ConfigError(f"{path}: {error.key or 'the file'}: {error.reason}") from error
 
 
 def write_weights(path: Path, weights: FusionWeights) -> None:
@@ -28,7 +26,7 @@ def write_weights(path: Path, weights: FusionWeights) -> None:
     new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(weights.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        new.write_text(to_json_lines(weights) + "\n", encoding="utf-8")
         os.replace(new, path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error

@@ -3,14 +3,12 @@
 Status 0 is success, 1 a replay that differs, 2 a wrong argument.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,7 +21,9 @@ from inspector.store.decide_again import WakingDecider
 from inspector.store.listing import SessionLine, list_sessions
 from inspector.store.reader import SessionReader
 from inspector.store.replay import Decider, DeciderFactory, Difference, ReplayReport, replay_session
+from inspector.strict_data import check
 from inspector.types import JournalEntry, Verdict, VerdictRecord
+from inspector.wrong_value import WrongValue
 
 OK, DIFFERENT, USAGE = 0, 1, 2
 
@@ -74,13 +74,10 @@ def arbiter(setup: dict[str, Any], epoch: str) -> Decider:
 def recorded_setup(setup: dict[str, Any]) -> ArbiterSetup:
     """Read the arbiter's setup of a session. Raises DataError if it is not one of this version."""
     try:
-        # Through JSON, because strict validation of JSON takes lists for tuples.
-        return ArbiterSetup.model_validate_json(json.dumps(setup))
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        return check(setup, ArbiterSetup)
+    except WrongValue as exc:
         raise DataError(
-            f"the session's arbiter setup does not fit this version ({key}: {first['msg']}): "
+            f"the session's arbiter setup does not fit this version ({exc}): "
             "use the inspector version that recorded it"
         ) from exc
 

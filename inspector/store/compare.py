@@ -13,6 +13,7 @@ import msgspec
 
 from inspector.config import ArbiterSetup
 from inspector.decide.rules import judge, missing_evidence
+from inspector.strict_data import to_plain
 from inspector.types import Action, Decision, PartEvidence, ReasonCode, VerdictRecord
 
 _BY_TIME = {ReasonCode.TRIGGER_LATE, ReasonCode.LATCHED, ReasonCode.EMERGENCY}
@@ -88,7 +89,7 @@ def compare_runs(
 
 def policy_changes(a: ArbiterSetup, b: ArbiterSetup) -> dict[str, tuple[str, str]]:
     """Return the keys of the decision's configuration that differ, with both values."""
-    one, other = a.model_dump(mode="json"), b.model_dump(mode="json")
+    one, other = to_plain(a), to_plain(b)
     pairs = {f"decision.{key}": (value, other["decision"][key]) for key, value in one["decision"].items()}
     pairs |= {key: (one[key], other[key]) for key in ("cameras", "expected_sensors")}
     return {key: (str(x), str(y)) for key, (x, y) in pairs.items() if x != y}

@@ -4,10 +4,21 @@ from collections.abc import Callable, Collection
 from typing import Final, get_args
 
 import numpy as np
+from msgspec.structs import replace
 
+from inspector.strict_data import check
 from line_sim.campaign.cell import STORM_SENSOR
 from line_sim.parts import Stream, stream_rng
-from line_sim.scenario import Anomaly, Disturbance, Fault, Scenario, SensorModel
+from line_sim.scenario import (
+    Anomaly,
+    Belt,
+    Disturbance,
+    DisturbanceKind,
+    Fault,
+    FaultKind,
+    Scenario,
+    SensorModel,
+)
 
 PARTS: Final = 20
 _RATES: Final = (4.0, 6.0, 8.0)
@@ -16,10 +27,10 @@ _EMERGENCIES: Final = 0.25  # share of the runs
 _SERVICES: Final = ("arbiter", "detector", "camera", "explainer", "recorder")
 
 _SENSORS: Final = (
-    SensorModel(id="vibration1", kind="vibration", unit="mm/s", mean=1.8, sigma=0.15, lead_ms=8),
-    SensorModel(id="temperature1", kind="temperature", unit="degC", mean=41.0, sigma=0.4, lead_ms=6),
-    SensorModel(id="gripper1", kind="gripper_force", unit="N", mean=42.0, sigma=0.8, lead_ms=10),
-    SensorModel(id="estop1", kind="emergency_button", unit="bool", mean=0, lead_ms=4, holds=True),
+    SensorModel(id="vibration1", kind="vibration", unit="mm/s", mean=1.8, sigma=0.15, lead_ms=8.0),
+    SensorModel(id="temperature1", kind="temperature", unit="degC", mean=41.0, sigma=0.4, lead_ms=6.0),
+    SensorModel(id="gripper1", kind="gripper_force", unit="N", mean=42.0, sigma=0.8, lead_ms=10.0),
+    SensorModel(id="estop1", kind="emergency_button", unit="bool", mean=0.0, lead_ms=4.0, holds=True),
     SensorModel(id=STORM_SENSOR, kind="vibration", unit="mm/s", mean=1.8, period_s=3600.0),
 )
 
@@ -41,7 +52,7 @@ def _fault(kind: str) -> Callable[[Rng, int], Drawn]:
         delay_ms = _seconds(rng, 20, 600) if kind.startswith("late_") else None
         count = int(rng.integers(1, 5)) if kind != "no_ack" else PARTS
         data = {"kind": kind, "part": part, "count": count, "sensor": sensor, "delay_ms": delay_ms}
-        return Fault.model_validate(data)
+        return check(data, Fault)
 
     return draw
 
@@ -63,14 +74,14 @@ def _disturbance(kind: str) -> Callable[[Rng, int], Drawn]:
             data["service"] = _one_of(rng, _SERVICES)
         elif kind == "memory_short":
             data |= {"service": _one_of(rng, ("detector", "explainer", "recorder")), "mib": 0}
-        return Disturbance.model_validate(data)
+        return check(data, Disturbance)
 
     return draw
 
 
 _DRAW: Final[dict[str, Callable[[Rng, int], Drawn]]] = {
-    **{kind: _fault(kind) for kind in get_args(Fault.model_fields["kind"].annotation)},
-    **{kind: _disturbance(kind) for kind in get_args(Disturbance.model_fields["kind"].annotation)},
+    **{kind: _fault(kind) for kind in get_args(FaultKind)},
+    **{kind: _disturbance(kind) for kind in get_args(DisturbanceKind)},
 }
 KINDS: Final = frozenset(_DRAW)
 
@@ -95,7 +106,7 @@ def plan_run(seed: int, number: int, kinds: Collection[str] = KINDS) -> Scenario
             first_part=first,
             parts_per_s=float(rng.choice(_RATES)),
             defect_rate=0.2,
-            belt={"speed_mm_s": 800.0, "rejector_mm": 480.0},  # type: ignore[arg-type]  # pydantic makes it
+            belt=Belt(speed_mm_s=800.0, rejector_mm=480.0),
             sensors=_SENSORS,
             anomalies=_emergency(rng, first),
             reset_after_s=0.3,
@@ -109,7 +120,7 @@ def _emergency(rng: Rng, first: int) -> tuple[Anomaly, ...]:
     part, after_ms, chance = int(rng.integers(3, PARTS - 3)), float(rng.uniform(1, 100)), rng.random()
     if chance >= _EMERGENCIES:
         return ()
-    pressed = Anomaly(sensor="estop1", part=first + part, value=1, urgency=1.0, after_ms=round(after_ms, 1))
+    pressed = Anomaly(sensor="estop1", part=first + part, value=1.0, urgency=1.0, after_ms=round(after_ms, 1))
     return (pressed,)
 
 
@@ -120,9 +131,8 @@ def faults_of(scenario: Scenario) -> list[Drawn]:
 
 def with_faults(scenario: Scenario, faults: Collection[Drawn]) -> Scenario:
     """The same scenario with these faults and no others."""
-    return scenario.model_copy(
-        update={
-            "faults": tuple(each for each in faults if isinstance(each, Fault)),
-            "disturbances": tuple(each for each in faults if isinstance(each, Disturbance)),
-        }
+    return replace(
+        scenario,
+        faults=tuple(each for each in faults if isinstance(each, Fault)),
+        disturbances=tuple(each for each in faults if isinstance(each, Disturbance)),
     )

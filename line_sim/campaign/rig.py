@@ -21,6 +21,7 @@ from line_sim.campaign.cell import Cell
 from line_sim.campaign.cell_faults import ProcessTrouble, SmallDisk
 from line_sim.campaign.judge import Event, Finding, Record, judge_run
 from line_sim.campaign.plan import Drawn, faults_of
+from line_sim.campaign.scenario_file import not_default
 from line_sim.campaign.stalls import StallWatch
 from line_sim.disturb import Action, Disturber, PlcClock, line_actions
 from line_sim.edge import Edge
@@ -212,7 +213,7 @@ class Rig:
 
 def _brief(fault: Drawn) -> str:
     """A fault in a few words: `kill detector at P000004 for 1.2 s`."""
-    data = fault.model_dump(exclude_none=True, exclude_defaults=True)
+    data = not_default(fault)
     kind, part = data.pop("kind"), data.pop("part")
     rest = " ".join(f"{key}={value}" for key, value in data.items())
     return f"{kind} at P{part:06d} {rest}".strip()

@@ -7,6 +7,8 @@ shorter faults. The test may be flaky; what it says once is believed.
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from line_sim.campaign.plan import Drawn, faults_of, with_faults
 from line_sim.scenario import Disturbance, Scenario
 
@@ -61,7 +63,7 @@ def minimal(items: Sequence[T], fails: Callable[[list[T]], bool]) -> list[T]:
 def _fewer_parts(scenario: Scenario, test: Fails) -> Scenario:
     last = max((fault.part for fault in faults_of(scenario)), default=scenario.first_part)
     for parts in (last - scenario.first_part + _AFTER, last - scenario.first_part + 3 * _AFTER):
-        fewer = scenario.model_copy(update={"parts": parts})
+        fewer = replace(scenario, parts=parts)
         if scenario.parts is not None and parts < scenario.parts and test(fewer):
             return fewer
     return scenario
@@ -71,7 +73,7 @@ def _shorter_faults(scenario: Scenario, test: Fails) -> Scenario:
     faults = faults_of(scenario)
     for i, fault in enumerate(faults):
         while isinstance(fault, Disturbance) and fault.for_s > 2 * _SHORTEST_S:
-            half: Drawn = fault.model_copy(update={"for_s": round(fault.for_s / 2, 2)})
+            half: Drawn = replace(fault, for_s=round(fault.for_s / 2, 2))
             shorter = with_faults(scenario, [*faults[:i], half, *faults[i + 1 :]])
             if not test(shorter):
                 break

@@ -9,6 +9,8 @@ from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 from typing import Final, Protocol
 
+from msgspec import structs
+
 from inspector.errors import ConfigError, InspectorError
 from line_sim.campaign.judge import Record
 from line_sim.campaign.plan import plan_run
@@ -140,5 +142,5 @@ class _Job:
         said = "; ".join(finding.text for finding in record.findings[:3])
         name = f"failure-{record.number:04d}.yaml"
         about = f"Run {record.number} of seed {self._settings.seed}: {said}"
-        write_scenario(self._settings.out / name, scenario.model_copy(update={"description": about[:400]}))
+        write_scenario(self._settings.out / name, structs.replace(scenario, description=about[:400]))
         record.scenario_file = name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -92,7 +93,7 @@ def tune_command(
         with _bar(console) as bar:
             _learn(base, made, candidate, options, bar)
             alone = ExplainerConfig(model=model, threads=threads, nice=0, deadline_s=_DEADLINE_S)
-            tuned = alone.model_copy(update={"adapter": candidate.resolve()})
+            tuned = replace(alone, adapter=candidate.resolve())
             before = _measured(alone, made.measure, work / "before.json", about, bar)
             after = _measured(tuned, made.measure, work / "after.json", about, bar)
     except KeyboardInterrupt:
