@@ -30,14 +30,14 @@ class WrongValue(ValueError):  # noqa: N818  # what it is, not that it is one
     """
 
     def __init__(self, reason: str, *keys: str | int) -> None:
-        self.keys = tuple(" ".join(str(key).split()) for key in keys)
-        self.reason = " ".join(reason.split())
+        self.keys = tuple(map(str, keys))
+        self.reason = _one_line(reason)
         super().__init__(": ".join(part for part in (self.key, self.reason) if part))
 
     @property
     def key(self) -> str:
         """The keys in one word: `cameras.0.port`; "" is the whole."""
-        return ".".join(self.keys)
+        return _one_line(".".join(self.keys))
 
 
 def explained(error: msgspec.ValidationError, data: object, kind: Any, fits: Fits) -> WrongValue:
@@ -104,3 +104,7 @@ def _allowed(kind: Any) -> Iterator[str]:
 def _in_words(types: re.Match[str]) -> str:
     names = types[1].split(" | ")
     return " or ".join(_WORDS.get(name, name) for name in names)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

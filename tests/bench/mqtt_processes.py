@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+from msgspec.structs import replace
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -72,16 +73,15 @@ def cell(port: int, folder: Path) -> int:
     the journal and writes nothing.
     """
     site = load_site(SITE)
-    line = site.site.model_copy(
-        update={
-            "base_topic": TOPICS.base,
-            "broker": site.site.broker.model_copy(update={"port": port}),
-            "recorder": site.site.recorder.model_copy(update={"directory": folder}),
-            "sensors": SENSORS,
-        }
+    line = replace(
+        site.site,
+        base_topic=TOPICS.base,
+        broker=replace(site.site.broker, port=port),
+        recorder=replace(site.site.recorder, directory=folder),
+        sensors=SENSORS,
     )
     domain = str(os.getpid())
-    loop = Loop("arbiter", domain, site.model_copy(update={"site": line}), 0)
+    loop = Loop("arbiter", domain, replace(site, site=line), 0)
     contexts: list[Context] = []
     command = [sys.executable, __file__, "reader", domain]
 

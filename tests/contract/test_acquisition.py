@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from cameras import CameraProcess, aravis_camera, build_producer, virtual_camera
+from msgspec.structs import replace
 
 from inspector.camera.acquisition import Camera, open_camera
 from inspector.camera.discover import list_cameras
@@ -20,6 +21,7 @@ from inspector.camera.found_camera import Access
 from inspector.clock import SystemClock
 from inspector.config import CameraConfig, CameraSelector, SfncValue
 from inspector.errors import ConfigError, DeviceError
+from inspector.strict_data import to_json
 
 CLOCK = SystemClock()
 HOLD = """
@@ -27,7 +29,8 @@ import sys
 from inspector.camera.acquisition import open_camera
 from inspector.clock import SystemClock
 from inspector.config import CameraConfig
-camera = open_camera(CameraConfig.model_validate_json(sys.argv[1]), SystemClock())
+from inspector.strict_data import check_json
+camera = open_camera(check_json(sys.argv[1].encode(), CameraConfig), SystemClock())
 camera.start()
 print("open", flush=True)
 sys.stdin.read()
@@ -162,7 +165,7 @@ def test_a_wrong_name_or_value_is_one_line(kind: Kind) -> None:
         ({"Width": "wide"}, ("cam1", "Width", "wide", "whole number")),
     ):
         with pytest.raises(ConfigError) as caught:
-            open_camera(kind.config.model_copy(update={"settings": settings}), CLOCK)
+            open_camera(replace(kind.config, settings=settings), CLOCK)
         message = str(caught.value)
         assert "\n" not in message
         assert all(part in message for part in parts), message
@@ -192,7 +195,7 @@ def test_cameras_are_listed(sim: CameraProcess) -> None:
 
 
 def test_a_missing_camera_is_one_line(sim: CameraProcess) -> None:
-    config = config_of(sim).model_copy(update={"select": CameraSelector(serial="NONESUCH")})
+    config = replace(config_of(sim), select=CameraSelector(serial="NONESUCH"))
     with pytest.raises(DeviceError, match=f'cam1.*serial "NONESUCH".*{sim.serial}') as caught:
         open_camera(config, CLOCK, wait_s=0)
     assert "\n" not in str(caught.value)
@@ -275,7 +278,7 @@ def test_lost_packets_are_asked_for_again() -> None:
 
 def test_a_killed_camera_is_noticed_and_comes_back(mortal: CameraProcess) -> None:
     config = config_of(mortal, AcquisitionFrameRateEnable=True)
-    with open_camera(config.model_copy(update={"frame_timeout_ms": 60_000}), CLOCK) as camera:
+    with open_camera(replace(config, frame_timeout_ms=60_000), CLOCK) as camera:
         camera.start()
         last = frame_ids(camera, 5)[-1]
         mortal.kill()
@@ -343,7 +346,7 @@ def test_a_register_access_does_not_wait_for_a_camera_that_died(
 def test_another_program_keeps_the_camera_until_it_dies(mortal: CameraProcess) -> None:
     config = config_of(mortal)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, config.model_dump_json()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, to_json(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert holder.stdout is not None
@@ -356,7 +359,7 @@ def test_another_program_keeps_the_camera_until_it_dies(mortal: CameraProcess) -
         holder.kill()
         holder.communicate()
     # When the heartbeat timeout ends; the other one left it acquiring, with its parameters locked.
-    config = config.model_copy(update={"settings": {"Width": 320}})
+    config = replace(config, settings={"Width": 320})
     with open_camera(config, CLOCK, wait_s=10) as camera:
         camera.start()
         frame_ids(camera, 2)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from cameras import CameraProcess, build_producer, virtual_camera
+from msgspec.structs import replace
 
 from inspector.camera.acquisition import Camera, open_camera
 from inspector.camera.discover import list_cameras
@@ -107,7 +108,7 @@ def test_a_camera_that_restarts_again_and_again_is_back_each_time(device: Camera
 
 def test_a_slow_camera_is_not_taken_for_a_dead_one(device: CameraProcess) -> None:
     settings: dict[str, SfncValue] = {"AcquisitionFrameRateEnable": True, "AcquisitionFrameRate": 2.0}
-    config = config_of(device, **settings).model_copy(update={"frame_timeout_ms": 50})
+    config = replace(config_of(device, **settings), frame_timeout_ms=50)
     with open_camera(config, CLOCK) as camera:
         camera.start()
         take(camera, 3)

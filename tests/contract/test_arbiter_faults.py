@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from brokers import Mosquitto, mosquitto_binary
+from msgspec.structs import replace
 from plc_cell import PATIENCE_S, TOPICS, Listener
 
 from inspector.bus import Bus, sweep
@@ -39,12 +40,11 @@ def told_of(plc: Listener) -> list[str]:
 
 def test_a_fault_of_before_the_arbiter_reaches_mqtt_once(port: int, tmp_path: Path) -> None:
     site = load_site(SITE)
-    line = site.site.model_copy(
-        update={
-            "base_topic": TOPICS.base,
-            "broker": site.site.broker.model_copy(update={"port": port}),
-            "recorder": site.site.recorder.model_copy(update={"directory": tmp_path}),
-        }
+    line = replace(
+        site.site,
+        base_topic=TOPICS.base,
+        broker=replace(site.site.broker, port=port),
+        recorder=replace(site.site.recorder, directory=tmp_path),
     )
     domain = f"{os.getpid()}"
     clock = SystemClock()
@@ -59,7 +59,7 @@ def test_a_fault_of_before_the_arbiter_reaches_mqtt_once(port: int, tmp_path: Pa
         context = Context(
             "arbiter",
             domain,
-            site.model_copy(update={"site": line}),
+            replace(site, site=line),
             bus,
             clock,
             Metrics("arbiter"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inspector.bus import Bus, sweep
 from inspector.clock import NS_PER_S, SystemClock
@@ -30,9 +31,9 @@ def faults() -> list[Fault]:
 def context(tmp_path: Path, faults: list[Fault]) -> Iterator[Context]:
     domain = f"{os.getpid()}"
     site = load_site(SITE)
-    recorder = site.site.recorder.model_copy(update={"directory": tmp_path})
-    line = site.site.model_copy(update={"recorder": recorder})
-    site = site.model_copy(update={"site": line})
+    recorder = replace(site.site.recorder, directory=tmp_path)
+    line = replace(site.site, recorder=recorder)
+    site = replace(site, site=line)
     with Bus(domain, "arbiter") as bus:
         yield Context("arbiter", domain, site, bus, SystemClock(), Metrics("arbiter"), faults.append)
     sweep(domain)
@@ -63,8 +64,8 @@ def test_a_part_whose_verdict_cannot_be_written_gets_the_failsafe(
 
 def test_a_part_that_is_a_frame_is_in_the_ledger(context: Context) -> None:
     line = context.site.site
-    by_frame = line.decision.model_copy(update={"trigger": "frame"})
-    context.site = context.site.model_copy(update={"site": line.model_copy(update={"decision": by_frame})})
+    by_frame = replace(line.decision, trigger="frame")
+    context.site = replace(context.site, site=replace(line, decision=by_frame))
     camera = context.site.cameras[0].id
     now_ns = context.clock.now_ns()
     meta = FrameMeta(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from inspector.strict_data import check
 from line_sim.campaign.proxy import BrokerProxy
 from line_sim.scenario import Disturbance
 
@@ -51,7 +52,7 @@ def connect(proxy: BrokerProxy) -> socket.socket:
 
 
 def trouble(kind: str, **about: float) -> Disturbance:
-    return Disturbance.model_validate({"kind": kind, "part": 1, **about})
+    return check({"kind": kind, "part": 1, **about}, Disturbance)
 
 
 def test_everything_passes_in_order(proxy: BrokerProxy) -> None:

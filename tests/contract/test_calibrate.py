@@ -8,6 +8,7 @@ import pytest
 import typer
 from decide_line import Line, setup_for
 from labelled_parts import line_of_parts
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from inspector.clock import SystemClock
@@ -21,6 +22,7 @@ from inspector.services.labels import read_labels
 from inspector.services.weights_file import read_weights, write_weights
 from inspector.store.layout import SessionInfo
 from inspector.store.session import SessionWriter
+from inspector.strict_data import to_plain
 from inspector.topics import VERDICTS
 from inspector.types import PartTrigger
 
@@ -34,7 +36,7 @@ def record(folder: Path, examples: Sequence[Example]) -> Path:
         config_sha256="c",
         model_sha256="m",
         versions={},
-        arbiter_setup=SETUP.model_dump(mode="json"),
+        arbiter_setup=to_plain(SETUP),
     )
     with SessionWriter(folder, info, clock=SystemClock(), frame_reserve_bytes=0) as writer:
         for number, example in enumerate(examples):
@@ -72,7 +74,7 @@ def test_from_a_session_to_weights_that_decide_better(tmp_path: Path) -> None:
 
 def decided_right(weights: FusionWeights | None) -> int:
     """How many of other parts of that line an arbiter with these weights confirms, and rightly."""
-    line = Line(SETUP.model_copy(update={"fusion": weights}))
+    line = Line(replace(SETUP, fusion=weights))
     examples = line_of_parts(400, 22, degraded=True)
     for each in examples:
         at_ms = each.evidence.trigger_ns / 1e6

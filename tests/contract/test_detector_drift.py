@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from inspector.bus import Bus, FramePublisher, sweep
 from inspector.clock import NS_PER_MS, SystemClock
@@ -41,8 +42,8 @@ def told(tmp_path: Path) -> Iterator[tuple[Context, list[Fault]]]:
     pictures = taught_pictures([frame_context(picture(n, 1.0)[None, ..., None]) for n in range(10)])
     write_manifest(folder, msgspec.structs.replace(load_manifest(folder), pictures=pictures))
     site = load_site(ROOT / "deploy" / "demo" / "site.yaml")
-    detector = site.site.detector.model_copy(update={"model": str(folder)})
-    site = site.model_copy(update={"site": site.site.model_copy(update={"detector": detector})})
+    detector = replace(site.site.detector, model=str(folder))
+    site = replace(site, site=replace(site.site, detector=detector))
     faults: list[Fault] = []
     with Bus(domain, "detector") as bus:
         yield (

@@ -13,8 +13,8 @@ from inspector.services.supervisor import QUICK_START
 ROOT = Path(__file__).parents[2]
 NOT_NEEDED = {
     "asyncio", "genicam", "harvesters", "http.server", "mcap", "onnx", "openvino.opset1",
-    "openvino.tools.ovc", "openvino_telemetry", "paho", "prometheus_client", "psutil", "rich", "scipy",
-    "sqlite3", "structlog", "tensorrt", "torch", "typer", "xllamacpp",
+    "openvino.tools.ovc", "openvino_telemetry", "paho", "prometheus_client", "psutil", "pydantic", "rich",
+    "scipy", "sqlite3", "structlog", "tensorrt", "torch", "typer", "xllamacpp",
     "inspector.detect.cuda.tensorrt_engine", "inspector.detect.teaching",
 }  # fmt: skip
 FIRST_RESULT = """

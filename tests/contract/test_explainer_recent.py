@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from inspector.bus import Bus, sweep
 from inspector.clock import NS_PER_MS, SystemClock
@@ -24,8 +25,8 @@ PASSED = msgspec.structs.replace(PROBE.verdict, action=Action.PASS, cause="")
 
 def test_trend_drift_and_threshold_are_told_of_a_part() -> None:
     domain = f"{os.getpid()}"
-    explainer = SITE.site.explainer.model_copy(update={"model": "none", "explain": "not_passed"})
-    site = SITE.model_copy(update={"site": SITE.site.model_copy(update={"explainer": explainer})})
+    explainer = replace(SITE.site.explainer, model="none", explain="not_passed")
+    site = replace(SITE, site=replace(SITE.site, explainer=explainer))
     (label,) = load_manifest(ROOT / "models" / "demo_part").labels
     camera = site.cameras[0].id
     seen = msgspec.structs.replace(
@@ -64,8 +65,8 @@ def test_trend_drift_and_threshold_are_told_of_a_part() -> None:
 
 
 def test_a_model_that_cannot_be_read_has_no_thresholds(tmp_path: Path) -> None:
-    detector = SITE.site.detector.model_copy(update={"model": str(tmp_path / "gone")})
-    site = SITE.model_copy(update={"site": SITE.site.model_copy(update={"detector": detector})})
+    detector = replace(SITE.site.detector, model=str(tmp_path / "gone"))
+    site = replace(SITE, site=replace(SITE.site, detector=detector))
     assert label_thresholds(site) == {}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from llm_servers import LocalServer
+from msgspec.structs import replace
 
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config import ExplainerConfig
@@ -185,7 +186,7 @@ def test_a_closed_engine_refuses(engine: Engine, small_model: Path, server: Loca
     config = (
         ExplainerConfig(model=str(small_model), nice=0)
         if in_process
-        else ExplainerConfig(server=server.config.model_copy(update={"api_key_env": None}))
+        else ExplainerConfig(server=replace(server.config, api_key_env=None))
     )
     closed = open_engine(config, CLOCK)
     closed.close()
@@ -195,7 +196,7 @@ def test_a_closed_engine_refuses(engine: Engine, small_model: Path, server: Loca
 
 
 def test_a_server_without_the_right_key_is_a_model_error(server: LocalServer) -> None:
-    stranger = ServerEngine(server.config.model_copy(update={"api_key_env": None}), CLOCK)
+    stranger = ServerEngine(replace(server.config, api_key_env=None), CLOCK)
     try:
         with pytest.raises(ModelError, match="refuses the key"):
             stranger.complete(PROMPT, SCHEMA, in_s(60))

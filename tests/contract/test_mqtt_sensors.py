@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from brokers import Mosquitto
 from mqtt_rubbish import TORQUE, Fuzzed
+from msgspec.structs import replace
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from plc_cell import CLOCK, PATIENCE_S, SENSORS, TOPICS, Cell
@@ -74,7 +75,7 @@ def values(cell: Cell) -> list[float]:
 
 @pytest.fixture
 def cell(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Cell]:
-    torque = TORQUE.model_copy(update={"heartbeat_s": 30.0, "urgency_when_silent": 0.9})
+    torque = replace(TORQUE, heartbeat_s=30.0, urgency_when_silent=0.9)
     sensors = SensorIntake((*SENSORS, torque), TOPICS)
     with Cell(BrokerConfig(port=mosquitto.port), tmp_path / "outbox", sensors=sensors) as cell:
         cell.until_connected()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inspector.bus import Bus, sweep
 from inspector.clock import SystemClock
@@ -69,8 +70,8 @@ def bus() -> Iterator[Bus]:
 @pytest.mark.usefixtures("installed")
 def test_what_a_plug_in_says_becomes_evidence_of_the_part_at_hand(bus: Bus) -> None:
     loaded = load_site(SITE)
-    line = loaded.site.model_copy(update={"sensors": (EAR,), "modalities": (MODALITY,)})
-    site = loaded.model_copy(update={"site": line})
+    line = replace(loaded.site, sensors=(EAR,), modalities=(MODALITY,))
+    site = replace(loaded, site=line)
     (spec,) = (each for each in services(site) if each.name == "modality.ear1")
     assert not spec.required
     faults: list[Fault] = []

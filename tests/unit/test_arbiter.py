@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from decide_line import MS, Line, opinions_offered, reading, result, setup_for, trigger
+from msgspec.structs import replace
 
 from inspector.config import DecisionConfig
 from inspector.types import (
@@ -192,9 +193,7 @@ def test_all_cameras_are_awaited_and_the_worst_view_decides() -> None:
 
 
 def test_an_opinion_is_asked_only_when_it_can_come_in_time_and_then_counts() -> None:
-    setup = setup_for().model_copy(
-        update={"decision": DecisionConfig(deadline_ms=2000, opinion_budget_ms=800)}
-    )
+    setup = replace(setup_for(), decision=DecisionConfig(deadline_ms=2000, opinion_budget_ms=800))
     line = Line(setup)
     offered = opinions_offered()
     line.at(0, health=offered)

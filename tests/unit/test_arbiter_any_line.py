@@ -15,6 +15,7 @@ from decide_line import (
 )
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from inspector.types import (
     Command,
@@ -45,8 +46,8 @@ class AnyLine(RuleBasedStateMachine):
         budget_ms: int,
     ) -> None:
         self.cameras = cameras
-        policy = POLICY.model_copy(update={"frames_by": frames_by, "opinion_budget_ms": budget_ms})
-        self.setup = setup_for(cameras, sensors).model_copy(update={"decision": policy})
+        policy = replace(POLICY, frames_by=frames_by, opinion_budget_ms=budget_ms)
+        self.setup = replace(setup_for(cameras, sensors), decision=policy)
         self.line = Line(self.setup)
         self.now_ms = 1000.0
         self.parts: list[PartTrigger] = []

@@ -16,6 +16,7 @@ from decide_line import (
     setup_for,
     trigger,
 )
+from msgspec.structs import replace
 
 from inspector.decide import arbiter as arbiter_module
 from inspector.decide.diagram import drawing
@@ -25,11 +26,7 @@ from inspector.types import Command, CommandKind, Opinion, PartTrigger, ResultSt
 
 PAGE = Path(__file__).parents[2] / "docs" / "arbiter.md"
 DEPTH = 4
-SETUP = setup_for().model_copy(
-    update={
-        "decision": POLICY.model_copy(update={"deadline_ms": 100, "max_skew_ms": 20, "opinion_budget_ms": 30})
-    }
-)
+SETUP = replace(setup_for(), decision=replace(POLICY, deadline_ms=100, max_skew_ms=20, opinion_budget_ms=30))
 
 
 class History:

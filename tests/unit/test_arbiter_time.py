@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from decide_line import MS, POLICY, Line, reading, result, setup_for, trigger
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from inspector.camera.camera_time import CameraTime
 from inspector.camera.frame_time import FrameTime
@@ -19,9 +20,7 @@ TWO = ("cam1", "cam2")
 
 
 def by_count(cameras: tuple[str, ...] = ("cam1",)) -> ArbiterSetup:
-    return setup_for(cameras).model_copy(
-        update={"decision": POLICY.model_copy(update={"frames_by": "count"})}
-    )
+    return replace(setup_for(cameras), decision=replace(POLICY, frames_by="count"))
 
 
 def test_the_skew_of_a_verdict_holds_the_clocks_uncertainty() -> None:
@@ -164,7 +163,7 @@ def test_the_order_in_which_equal_evidence_arrived_changes_nothing(
 
 
 def with_sensor(setup: ArbiterSetup) -> ArbiterSetup:
-    return setup.model_copy(update={"expected_sensors": ("vib",)})
+    return replace(setup, expected_sensors=("vib",))
 
 
 class DriftingCamera:

@@ -38,7 +38,15 @@ def test_a_good_site_loads_and_its_hash_follows_its_content(tmp_path: Path) -> N
     ("site", "expected"),
     [
         (SITE + "colour: red\n", "site.yaml:7: colour: there is no such key"),
-        (SITE.replace("  model: part", "  modell: part"), "detector.model: this key is needed (and 1 more)"),
+        (
+            SITE.replace("  model: part", "  modell: part"),
+            "site.yaml:4: detector.modell: there is no such key",
+        ),
+        (SITE.replace("  model: part", "  threads: 2"), "site.yaml:3: detector.model: this key is needed"),
+        (
+            SITE.replace("  model: part", "  model: part\n  engine: onnx"),
+            "site.yaml:5: detector.engine: must be one of",
+        ),
         (SITE.replace("  model: part", "  model: part\n  threads: two"), "site.yaml:5: detector.threads:"),
         (SITE.replace("min_value: 0.0", "min_value: zero"), "site.yaml:6: sensors.0.min_value:"),
         (SITE.replace("acme/plant1", "acme/+/#"), "site.yaml:1: base_topic:"),

@@ -14,6 +14,7 @@ from inspector.explain.gguf_header import read_header
 from inspector.explain.memory_plan import MIB, Shape, plan
 from inspector.explain.plan_commands import add
 from inspector.explain.plan_load import planned
+from inspector.strict_data import check
 
 GIB = 1024 * MIB
 SHIPPED = sorted((Path(__file__).parents[2] / "models" / "language").glob("*.yaml"))
@@ -71,7 +72,7 @@ def test_more_of_anything_never_fits_better(context: int, ram: int, gpu: int, im
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_configurations_that_ship_are_valid_and_plan_into_16_gib(path: Path) -> None:
-    config = ExplainerConfig.model_validate(yaml.safe_load(path.read_text())["explainer"], strict=False)
+    config = check(yaml.safe_load(path.read_text())["explainer"], ExplainerConfig)
     assert config.context_tokens == 8192
     found = planned(str(path))
     made = plan(found.shape, config.context_tokens, 16 * GIB, images=1 if config.mmproj else 0)

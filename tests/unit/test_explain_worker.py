@@ -23,6 +23,7 @@ from inspector.explain.recent import NOTHING_RECENT
 from inspector.explain.second_opinion import SecondOpinion
 from inspector.explain.start import start
 from inspector.explain.worker import ExplainWorker, is_wanted
+from inspector.strict_data import check
 from inspector.types import (
     Action,
     Explanation,
@@ -79,7 +80,7 @@ def test_backlog_gives_up_what_is_too_old() -> None:
 
 @pytest.mark.parametrize(("explain", "wanted"), [("all", True), ("not_passed", False)])
 def test_passed_parts_are_explained_only_on_request(explain: str, wanted: bool) -> None:
-    config = ExplainerConfig.model_validate({"explain": explain})
+    config = check({"explain": explain}, ExplainerConfig)
     assert is_wanted(config, record("p", action=Action.PASS)) is wanted
     assert is_wanted(config, record("r"))
 

@@ -5,6 +5,7 @@ import pytest
 from decide_line import MS, Line, assert_all_judged_and_replayable, reading, result, setup_for, trigger
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inspector.config import ArbiterSetup
 from inspector.decide.rules import base_weights
@@ -21,7 +22,7 @@ def word(seq: int, about_ms: float, p: float, said_ms: float) -> SensorEvent:
 
 
 def awaiting() -> ArbiterSetup:
-    return setup_for().model_copy(update={"awaited_sensors": ("operator1",)})
+    return replace(setup_for(), awaited_sensors=("operator1",))
 
 
 @pytest.mark.parametrize(("p", "action"), [(REJECTS, Action.REJECT), (CONFIRMS, Action.PASS)])

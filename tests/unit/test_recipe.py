@@ -72,7 +72,11 @@ def test_a_recipe_that_is_not_there_is_refused_with_those_that_are(tmp_path: Pat
 @pytest.mark.parametrize(
     ("site", "expected"),
     [
-        (SITE + RECIPES.replace("model: b", "modell: b"), "site.yaml:7: recipes.1.model: this key is needed"),
+        (
+            SITE + RECIPES.replace("model: b", "modell: b"),
+            "site.yaml:8: recipes.1.modell: there is no such key",
+        ),
+        (SITE + RECIPES.replace("    model: b\n", ""), "site.yaml:7: recipes.1.model: this key is needed"),
         (
             SITE + RECIPES + "  - {name: c, model: c, colour: red}\n",
             "site.yaml:10: recipes.2.colour: there is",

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inspector.clock import NS_PER_MS, NS_PER_S
 from inspector.config import LimitRule, SensorConfig
@@ -27,7 +28,7 @@ VIBRATION = SensorConfig(
     rule=LimitRule(warn_high=4.5, alarm_high=7.1, urgency_at_alarm=0.5),
 )
 STOP_BUTTON = SensorConfig(id="estop", kind="emergency_stop", unit="", min_value=0, max_value=1)
-HEARSAY = VIBRATION.model_copy(update={"id": "vib2", "trust_urgency": False})
+HEARSAY = replace(VIBRATION, id="vib2", trust_urgency=False)
 
 
 def message(ago_ms: float | None = 1.0, **changes: object) -> bytes:

@@ -1,8 +1,10 @@
 """Plug-in modalities: which one is meant, which part they speak of, and what the site's rule makes of it."""
 
+from pathlib import Path
+
 import pytest
 
-from inspector.config import BrokerConfig, DetectorConfig, LimitRule, ModalityConfig, SensorConfig, SiteConfig
+from inspector.config import DetectorConfig, LimitRule, ModalityConfig, SensorConfig, SiteConfig
 from inspector.errors import ConfigError
 from inspector.flat import RefusedError
 from inspector.sensors.intake import SensorIntake
@@ -80,16 +82,12 @@ def test_a_plug_in_that_is_not_installed_is_named_with_those_that_are() -> None:
 
 
 def site(*modalities: ModalityConfig) -> SiteConfig:
-    return SiteConfig.model_validate(
-        {
-            "base_topic": "a/b",
-            "cameras": ("cam.yaml",),
-            "detector": DetectorConfig(model="m"),
-            "broker": BrokerConfig(),
-            "sensors": (OPERATOR,),
-            "modalities": modalities,
-        },
-        strict=False,
+    return SiteConfig(
+        base_topic="a/b",
+        cameras=(Path("cam.yaml"),),
+        detector=DetectorConfig(model="m"),
+        sensors=(OPERATOR,),
+        modalities=modalities,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from inspector.bus import Bus
 from inspector.clock import NS_PER_S
@@ -37,8 +38,8 @@ class HandClock:
 
 def site_with(engine: Literal["openvino", "tensorrt"]) -> Site:
     site = load_site(SITE)
-    detector = site.site.detector.model_copy(update={"engine": engine})
-    return site.model_copy(update={"site": site.site.model_copy(update={"detector": detector})})
+    detector = replace(site.site.detector, engine=engine)
+    return replace(site, site=replace(site.site, detector=detector))
 
 
 @pytest.fixture

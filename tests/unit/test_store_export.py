@@ -24,6 +24,7 @@ from inspector.store.export import export_session, import_session
 from inspector.store.layout import SessionInfo
 from inspector.store.reader import SessionReader
 from inspector.store.session import RECORDED, SessionWriter
+from inspector.strict_data import to_plain
 from inspector.types import (
     Detection,
     Frame,
@@ -86,7 +87,7 @@ def session(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         config_sha256="",
         model_sha256="m",
         versions={},
-        arbiter_setup=SETUP.model_dump(mode="json"),
+        arbiter_setup=to_plain(SETUP),
     )
     decider = arbiter_of(SETUP)
     seq = 0

@@ -21,6 +21,7 @@ from inspector.store.reader import SessionReader
 from inspector.store.replay import DeciderFactory, Gap, ReplayReport, replay_session
 from inspector.store.results import ResultWriter
 from inspector.store.session import SessionWriter
+from inspector.strict_data import to_plain
 from inspector.types import (
     Action,
     Decision,
@@ -283,13 +284,15 @@ def app() -> typer.Typer:
 
 
 def test_replay_of_the_real_arbiter_from_the_command_line(tmp_path: Path) -> None:
-    setup = ArbiterSetup(
-        decision=DecisionConfig(),
-        cameras=("cam1",),
-        expected_sensors=(),
-        config_sha256="c",
-        model_sha256="m",
-    ).model_dump(mode="json")
+    setup = to_plain(
+        ArbiterSetup(
+            decision=DecisionConfig(),
+            cameras=("cam1",),
+            expected_sensors=(),
+            config_sha256="c",
+            model_sha256="m",
+        )
+    )
     decider = commands.arbiter(setup, "a")
     records: list[Record] = []
     for seq in range(1, 41):
