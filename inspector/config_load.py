@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 from inspector.config import BrokerConfig, CameraConfig, Site, SiteConfig
 from inspector.errors import ConfigError
 from inspector.strict_data import Strict, check, to_json
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 C = TypeVar("C", bound=Strict)
 
@@ -62,7 +62,7 @@ def load_yaml(path: Path, kind: type[C]) -> C:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         return check(data, kind)
-    except WrongValue as error:
+    except WrongValueError as error:
         line = _line(yaml.compose(text, Loader=yaml.CSafeLoader), error.keys)
         raise ConfigError(f"{path}:{line}: {error.key or 'the file'}: {error.reason}") from error
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from inspector.wrong_value import WrongValue, explained
+from inspector.wrong_value import WrongValueError, explained
 
 T = TypeVar("T")
 _DEEPEST = 32  # a YAML file can hold itself
@@ -25,7 +25,7 @@ def check(data: object, kind: type[T]) -> T:
     """Make a `kind` of plain data: mappings, lists, text, numbers, as YAML and JSON have them.
 
     Raises:
-        WrongValue: the first thing that is wrong, and where.
+        WrongValueError: the first thing that is wrong, and where.
     """
     _refuse_strange(data, ())
     try:
@@ -39,7 +39,7 @@ def check_json(text: bytes, kind: type[T]) -> T:
     try:
         data = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WrongValue(f"is not JSON: {error}") from error
+        raise WrongValueError(f"is not JSON: {error}") from error
     return check(data, kind)
 
 
@@ -62,21 +62,21 @@ def to_plain(value: Strict) -> dict[str, Any]:
 def _refuse_strange(data: object, keys: tuple[str | int, ...]) -> None:
     """Refuse what YAML has and no configuration: dates, infinities, keys that are no text."""
     if len(keys) > _DEEPEST:
-        raise WrongValue("lies too deep", *keys[:3])
+        raise WrongValueError("lies too deep", *keys[:3])
     if isinstance(data, dict):
         for key, value in data.items():
             if not isinstance(key, str):
-                raise WrongValue(f"the key {key} must be text; quote it", *keys)
+                raise WrongValueError(f"the key {key} must be text; quote it", *keys)
             _refuse_strange(value, (*keys, key))
     elif isinstance(data, list):
         for index, value in enumerate(data):
             _refuse_strange(value, (*keys, index))
     elif isinstance(data, float) and not math.isfinite(data):
-        raise WrongValue("must be a finite number", *keys)
+        raise WrongValueError("must be a finite number", *keys)
     elif isinstance(data, date):
-        raise WrongValue("must not be a date or time; quote it to have it as text", *keys)
+        raise WrongValueError("must not be a date or time; quote it to have it as text", *keys)
     elif not isinstance(data, str | int | float | None):
-        raise WrongValue("must be text, a number, a list or a mapping of keys", *keys)
+        raise WrongValueError("must be text, a number, a list or a mapping of keys", *keys)
 
 
 def _from_plain(kind: type[Any], value: object) -> object:

@@ -23,10 +23,10 @@ _WORDS: Final = {
 }  # fmt: skip
 
 
-class WrongValue(ValueError):  # noqa: N818  # what it is, not that it is one
-    """`keys` lead to the value from the section that raises this.
+class WrongValueError(ValueError):
+    """`keys` lead to the value from the section that raises this, `reason` is for people.
 
-    `reason` never repeats the value: it may be a secret.
+    A ValueError, so that msgspec adds where the section lies. Who knows the file makes a ConfigError of it.
     """
 
     def __init__(self, reason: str, *keys: str | int) -> None:
@@ -40,19 +40,22 @@ class WrongValue(ValueError):  # noqa: N818  # what it is, not that it is one
         return _one_line(".".join(self.keys))
 
 
-def explained(error: msgspec.ValidationError, data: object, kind: Any, fits: Fits) -> WrongValue:
-    """Say what msgspec found in `data`, which was to be a `kind`, and where."""
+def explained(error: msgspec.ValidationError, data: object, kind: Any, fits: Fits) -> WrongValueError:
+    """Say what msgspec found in `data`, which was to be a `kind`, and where.
+
+    A value of a wrong type, or none of those allowed, is not repeated: it may be a secret.
+    """
     said = _SAID.fullmatch(str(error))
     assert said is not None  # it matches everything
     keys, kind = _follow(said["path"] or "", data, kind, fits)
     cause = error.__cause__
-    if isinstance(cause, WrongValue):
-        return WrongValue(cause.reason, *keys, *cause.keys)
+    if isinstance(cause, WrongValueError):
+        return WrongValueError(cause.reason, *keys, *cause.keys)
     if field := _FIELD.fullmatch(said["reason"]):
-        return WrongValue(_REASONS[field["what"]], *keys, field["key"])
+        return WrongValueError(_REASONS[field["what"]], *keys, field["key"])
     if cause is None and (allowed := ", ".join(_allowed(kind))):
-        return WrongValue(f"must be one of: {allowed}", *keys)
-    return WrongValue(_TYPES.sub(_in_words, said["reason"]), *keys)
+        return WrongValueError(f"must be one of: {allowed}", *keys)
+    return WrongValueError(_TYPES.sub(_in_words, said["reason"]), *keys)
 
 
 def _follow(path: str, data: Any, kind: Any, fits: Fits) -> tuple[list[str | int], Any]:

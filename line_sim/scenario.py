@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from inspector.errors import ConfigError
 from inspector.strict_data import Strict, check
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 from line_sim.parts import ALL_DEFECTS, DefectKind
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
@@ -213,18 +213,18 @@ class Scenario(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         counts = Counter(sensor.id for sensor in self.sensors)
         if twice := [name for name, n in counts.items() if n > 1]:
-            raise WrongValue(f"two have the id {twice[0]}", "sensors")
+            raise WrongValueError(f"two have the id {twice[0]}", "sensors")
         named: list[tuple[str, int, str | None]] = []
         named += (("anomalies", i, anomaly.sensor) for i, anomaly in enumerate(self.anomalies))
         named += (("faults", i, fault.sensor) for i, fault in enumerate(self.faults))
         named += (("disturbances", i, each.sensor) for i, each in enumerate(self.disturbances))
         for key, index, sensor in named:
             if sensor is not None and sensor not in counts:
-                raise WrongValue(f"there is no sensor {sensor!r}", key, index, "sensor")
+                raise WrongValueError(f"there is no sensor {sensor!r}", key, index, "sensor")
         if self.source.folder is None and self.parts is None:
-            raise WrongValue("needed, unless source.folder gives the pictures", "parts")
+            raise WrongValueError("needed, unless source.folder gives the pictures", "parts")
         if self.source.folder is not None and self.first_part != 1:
-            raise WrongValue("photographs count from 1", "first_part")
+            raise WrongValueError("photographs count from 1", "first_part")
 
 
 def scenario_names() -> list[str]:
@@ -280,5 +280,5 @@ def parse_scenario(text: str, origin: str) -> Scenario:
         raise ConfigError(f"{origin}: must be a mapping of keys, such as 'parts: 60'")
     try:
         return check(data, Scenario)
-    except WrongValue as error:
+    except WrongValueError as error:
         raise ConfigError(f"{origin}: {error}") from error

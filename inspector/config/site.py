@@ -12,7 +12,7 @@ from inspector.config.explainer import ExplainerConfig
 from inspector.config.sensor import ModalityConfig, SensorConfig, SparkplugDevice
 from inspector.config.values import Name
 from inspector.strict_data import Strict
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 
 class DetectorConfig(Strict, frozen=True, kw_only=True):
@@ -74,19 +74,19 @@ class SiteConfig(Strict, frozen=True, kw_only=True):
         self._check_recipes()
         ids = [sensor.id for sensor in self.sensors]
         if len(ids) != len(set(ids)):
-            raise WrongValue("two sensors have the same id", "sensors")
+            raise WrongValueError("two sensors have the same id", "sensors")
         speaking = [modality.sensor for modality in self.modalities]
         if unknown := sorted(set(speaking) - set(ids)):
-            raise WrongValue(f"there is no sensor {unknown[0]}", "modalities")
+            raise WrongValueError(f"there is no sensor {unknown[0]}", "modalities")
         if len(speaking) != len(set(speaking)):
-            raise WrongValue("two modalities speak as the same sensor", "modalities")
+            raise WrongValueError("two modalities speak as the same sensor", "modalities")
 
     def _check_recipes(self) -> None:
         names = [recipe.name for recipe in self.recipes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise WrongValue(f"two recipes are named {twice[0]}", "recipes")
+            raise WrongValueError(f"two recipes are named {twice[0]}", "recipes")
         if self.recipe not in {"", *names}:
-            raise WrongValue(f"there is no recipe {self.recipe}; list it under recipes", "recipe")
+            raise WrongValueError(f"there is no recipe {self.recipe}; list it under recipes", "recipe")
 
 
 class Site(Strict, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from inspector.store.reader import SessionReader
 from inspector.strict_data import check
 from inspector.topics import VERDICTS
 from inspector.types import PartEvidence
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 CALIBRATE_FUSION_EPILOG = """
 Examples:
@@ -74,7 +74,7 @@ def calibrate_fusion(
 def _policy(reader: SessionReader) -> DecisionConfig:
     try:
         return check(reader.meta.info.arbiter_setup.get("decision", {}), DecisionConfig)
-    except WrongValue as error:
+    except WrongValueError as error:
         raise ConfigError(
             f"{reader.path}: its decision policy does not fit this version ({error})"
         ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from inspector.config import FusionWeights
 from inspector.errors import ConfigError
 from inspector.strict_data import check_json, to_json_lines
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 
 def read_weights(path: Path) -> FusionWeights:
@@ -17,7 +17,7 @@ def read_weights(path: Path) -> FusionWeights:
         raise ConfigError(
             f"decision.fusion: cannot read {path} ({error.strerror}); `inspector calibrate fusion` writes it"
         ) from error
-    except WrongValue as error:
+    except WrongValueError as error:
         raise ConfigError(f"{path}: {error.key or 'the file'}: {error.reason}") from error
 
 

@@ -23,7 +23,7 @@ from inspector.store.reader import SessionReader
 from inspector.store.replay import Decider, DeciderFactory, Difference, ReplayReport, replay_session
 from inspector.strict_data import check
 from inspector.types import JournalEntry, Verdict, VerdictRecord
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 OK, DIFFERENT, USAGE = 0, 1, 2
 
@@ -75,7 +75,7 @@ def recorded_setup(setup: dict[str, Any]) -> ArbiterSetup:
     """Read the arbiter's setup of a session. Raises DataError if it is not one of this version."""
     try:
         return check(setup, ArbiterSetup)
-    except WrongValue as exc:
+    except WrongValueError as exc:
         raise DataError(
             f"the session's arbiter setup does not fit this version ({exc}): "
             "use the inspector version that recorded it"

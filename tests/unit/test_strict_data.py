@@ -15,7 +15,7 @@ from msgspec import Meta
 from inspector.config_load import load_yaml
 from inspector.errors import ConfigError
 from inspector.strict_data import Strict, check, check_json, to_json, to_json_lines, to_plain
-from inspector.wrong_value import WrongValue
+from inspector.wrong_value import WrongValueError
 
 
 class Colour(StrEnum):
@@ -52,7 +52,7 @@ class Tree(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for index, branch in enumerate(self.branches):
             if branch.leaf.name == "twice":
-                raise WrongValue("is there twice", "branches", index, "leaf", "name")
+                raise WrongValueError("is there twice", "branches", index, "leaf", "name")
 
 
 GOOD = """\
@@ -75,8 +75,8 @@ first: yes please
 """
 
 
-def wrong(text: str) -> WrongValue:
-    with pytest.raises(WrongValue) as caught:
+def wrong(text: str) -> WrongValueError:
+    with pytest.raises(WrongValueError) as caught:
         check(yaml.safe_load(text), Tree)
     assert "\n" not in str(caught.value)
     return caught.value
@@ -193,7 +193,7 @@ def test_the_keys_of_one_mistake_lead_to_it(
     keys, leaf = data.draw(st.sampled_from(leaves(tree["branches"])))
     key, value, reason = mistake
     leaf[key] = value
-    with pytest.raises(WrongValue) as caught:
+    with pytest.raises(WrongValueError) as caught:
         check(tree, Tree)
     assert caught.value.keys == (*keys, key)
     assert reason in caught.value.reason
@@ -226,11 +226,11 @@ ANYTHING = st.recursive(
 def test_anything_else_is_refused_with_one_line(data: object) -> None:
     try:
         check(data, Tree)
-    except WrongValue as error:
+    except WrongValueError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017  # most are wrong, not all
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"branches": NaN}', b"\xff", b'{"first": "\xff"}'])
 def test_what_is_no_json_is_said_to_be_none(text: bytes) -> None:
-    with pytest.raises(WrongValue, match="is not JSON"):
+    with pytest.raises(WrongValueError, match="is not JSON"):
         check_json(text, Tree)
