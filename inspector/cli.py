@@ -86,7 +86,8 @@ def main() -> None:
 
 
 def _fail(error: InspectorError, status: int) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    line = " ".join(str(error).splitlines())  # file names may have line ends, and so may vendors' words
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(status)
 
 

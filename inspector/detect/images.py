@@ -50,14 +50,8 @@ def common_layout(paths: list[Path], like: InputLayout | None = None) -> InputLa
     (width, height), _ = sizes.most_common(1)[0]
     if like is not None:
         width, height = like.width_px, like.height_px
-    for (other_width, other_height), path in first.items():
-        stretch = (other_width * height) / (other_height * width)
-        if not 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH:
-            raise ConfigError(
-                f"{path}: {other_width} x {other_height} pixels, "
-                f"{'most are' if like is None else 'the model has'} {width} x {height}; give images of one "
-                "camera and one region"
-            )
+    for size, path in first.items():
+        _check_shape(path, size, (width, height), "most are" if like is None else "the model has")
     if like is not None:
         return like
     pixel_format: Literal["Mono8", "RGB8"] = "RGB8" if colour else "Mono8"
@@ -73,19 +67,41 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, layout: InputLayout) -> npt.NDArray[np.uint8]:
     """The image as uint8 (height, width, channels) of `layout`; another size is scaled to it.
 
-    Raises ConfigError for an image that cannot be taken.
+    Raises ConfigError for an image that cannot be taken, or whose shape is another than the layout's.
     """
     image = _read(path)
+    size = (layout.width_px, layout.height_px)
+    _check_shape(path, (image.shape[1], image.shape[0]), size, "the model has")
     mono = layout.pixel_format == "Mono8"
     if mono and image.ndim == 3:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
     elif not mono:
         code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
         image = np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)
-    size = (layout.width_px, layout.height_px)
     if (image.shape[1], image.shape[0]) != size:
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return image.reshape(layout.height_px, layout.width_px, layout.channels)
+
+
+def read_mask(path: Path, layout: InputLayout) -> npt.NDArray[np.bool_]:
+    """True where the picture is not black, (rows, columns), at its own size.
+
+    Raises ConfigError for a picture that cannot be taken, or whose shape is another than the layout's.
+    """
+    image = _read(path)
+    size = (layout.width_px, layout.height_px)
+    _check_shape(path, (image.shape[1], image.shape[0]), size, "the model has")
+    return np.asarray(image > 0 if image.ndim == 2 else image.any(axis=2), dtype=np.bool_)
+
+
+def _check_shape(path: Path, size: tuple[int, int], wanted: tuple[int, int], whose: str) -> None:
+    """Raise ConfigError for an image that is no crop of one of the `wanted` (width, height)."""
+    stretch = (size[0] * wanted[1]) / (size[1] * wanted[0])
+    if not 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH:
+        raise ConfigError(
+            f"{path}: {size[0]} x {size[1]} pixels, {whose} {wanted[0]} x {wanted[1]}; give images of one "
+            "camera and one region"
+        )
 
 
 def _read(path: Path) -> npt.NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from inspector.detect.cuda.tensorrt_library import TensorRt
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.engines.prepare import NetworkInput
 from inspector.detect.images import list_images, read_image
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import Manifest, load_manifest
 from inspector.detect.model.model_folder import ENGINES_FOLDER
 from inspector.detect.quantizing.parity import Parity, compare, judge_with
@@ -58,7 +59,7 @@ def build_for_model(
     capability of this machine's GPU. Raises ConfigError and ModelError with one clear line.
     """
     manifest = load_manifest(folder)
-    model = onnx.load(folder / manifest.onnx.file)
+    model = load_graph(folder / manifest.onnx.file)
     if precision == "int8" and images is None:
         raise ConfigError("--precision int8 needs --images: a folder of images to measure ranges on")
     arches = _resolved(arches, library, find_device)

@@ -4,8 +4,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-import onnx
-
 from inspector import log
 from inspector.detect.cuda.build import BuildOptions, build_engine
 from inspector.detect.cuda.engine_file import (
@@ -17,6 +15,7 @@ from inspector.detect.cuda.engine_file import (
 )
 from inspector.detect.cuda.load_network import wanted_here
 from inspector.detect.cuda.tensorrt_library import TensorRt
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import Manifest
 from inspector.errors import ConfigError, ModelError
 
@@ -39,7 +38,7 @@ def renew_engine(  # noqa: PLR0917 - what an engine file is for
     start_s = time.monotonic()
     options = BuildOptions(arch=arch, precision=precision, max_batch=_old_max_batch(path))
     try:
-        built = build_engine(onnx.load(onnx_path), manifest.onnx.sha256, options, library)
+        built = build_engine(load_graph(onnx_path), manifest.onnx.sha256, options, library)
         write_engine(path, built.header, built.plan)
     except OSError as error:
         raise ModelError(

@@ -1,6 +1,7 @@
 """`inspector evaluate`: how good and how fast a model is on labelled images."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +13,7 @@ from inspector.config_load import find_model
 from inspector.detect.commands import progress_bar
 from inspector.detect.evaluating.evaluation import Evaluation, evaluate_model
 from inspector.detect.evaluating.evaluation_report import figure_rows, report_html
-from inspector.errors import StoreError
+from inspector.errors import ConfigError, StoreError
 
 EVALUATE_EPILOG: Final = """DATA holds test_good, test_defect and, where there are any, masks
 (STEM.png for a defect, white where it is defective). For a model that finds boxes: labels.json in COCO's
@@ -45,25 +46,34 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images: AUROC, AUPRO, F1, false rejects, mAP of boxes, time."""
     folder = find_model(model, [models, Path()])
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise ConfigError(f"--report {report}: give a file in a folder that is there")
     with progress_bar() as show:
         evaluation = evaluate_model(
             folder, data, escape_rate=escape, threads=threads, progress=show, labels=labels
         )
-    if report is not None:
-        _write(report, evaluation)
     if as_json:
         typer.echo(json.dumps(evaluation.as_json()))
-        return
-    table = Table("figure", f"{evaluation.manifest.name} on {data}")
-    table.columns[1].justify = "right"
-    for words, value in figure_rows(evaluation.figures):
-        table.add_row(words, value)
-    Console().print(table)
+    else:
+        table = Table("figure", escape(f"{evaluation.manifest.name} on {data}"))
+        table.columns[1].justify = "right"
+        for words, value in figure_rows(evaluation.figures):
+            table.add_row(words, value)
+        Console().print(table)
+    if report is not None:  # last, so that no disk takes the figures away
+        _write(report, evaluation)
 
 
 def _write(path: Path, evaluation: Evaluation) -> None:
+    """The whole page or nothing of it: an older report stays until then."""
+    new = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
-        path.write_text(report_html(evaluation), encoding="utf-8")
+        try:
+            # A file's name need not be UTF-8.
+            new.write_text(report_html(evaluation), encoding="utf-8", errors="backslashreplace")
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
     typer.echo(f"{path}: report with the worst images", err=True)

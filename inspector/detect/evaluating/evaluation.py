@@ -1,13 +1,12 @@
 """Runs a model over a folder of labelled images: what it gets right, and how fast it is."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from inspector.detect.evaluating.box_labels import (
     true_boxes,
 )
 from inspector.detect.evaluating.evaluate import auroc, best_f1, error_rates, f1_at, false_reject_at_escape
+from inspector.detect.evaluating.masks import find_masks, mask_of, unmarked
 from inspector.detect.evaluating.pixel_figures import Map, Mask, PixelFigures, pixel_figures, to_mask_size
 from inspector.detect.images import list_images, read_image
 from inspector.detect.model.decode import Decoded, decode, found_boxes
@@ -37,7 +37,6 @@ Kind = Literal["good", "defect"]
 GOOD_FOLDER: Final = "test_good"
 DEFECT_FOLDER: Final = "test_defect"
 MASK_FOLDER: Final = "masks"
-_MASK_PIXELS: Final = 1_000_000  # larger masks are compared at that size
 _WARM_UP: Final = 3
 
 
@@ -91,6 +90,7 @@ def evaluate_model(
         raise ConfigError(f"{data}: no images in {GOOD_FOLDER} or {DEFECT_FOLDER}; see --help for the layout")
     if boxes is not None and (head := box_head(manifest)) is not None:
         check_names(boxes, head)
+    masks = find_masks(data / MASK_FOLDER, [part.path for part in parts if part.kind == "defect"])
     run = CpuRun((folder / manifest.onnx.file).read_bytes(), str(folder), threads=threads)
     for _ in range(_WARM_UP):
         run(_read(parts[0], manifest)[None])
@@ -99,9 +99,7 @@ def evaluate_model(
         progress("Judging", done, len(parts))
         judgements.append(_judge(run, manifest, part, boxes))
     progress("Judging", len(parts), len(parts))
-    return Evaluation(
-        manifest, tuple(judgements), _figures(manifest, judgements, data / MASK_FOLDER, escape_rate)
-    )
+    return Evaluation(manifest, tuple(judgements), _figures(manifest, judgements, masks, escape_rate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +118,9 @@ def _parts(data: Path, boxes: LabelledSet | None) -> list[_Part]:
         if (data / name).is_dir()
         for path in list_images(data / name)
     ]
+    for part in parts:
+        if part.kind == "good" and part.labelled is not None and part.labelled.boxes:
+            raise ConfigError(f"{part.path}: lies in {GOOD_FOLDER}, but the labels give it a box")
     return parts + [
         _Part(image.path, "defect" if image.boxes else "good", image) for image in labelled.values()
     ]
@@ -150,7 +151,7 @@ def _judge(run: CpuRun, manifest: Manifest, part: _Part, boxes: LabelledSet | No
 
 
 def _figures(
-    manifest: Manifest, judgements: Sequence[Judgement], masks: Path, escape_rate: float
+    manifest: Manifest, judgements: Sequence[Judgement], masks: Mapping[Path, Path], escape_rate: float
 ) -> dict[str, float]:
     def of(kind: Kind, what: Callable[[Decoded], float]) -> npt.NDArray[np.float64]:
         return np.array([what(each.decoded) for each in judgements if each.kind == kind], dtype=np.float64)
@@ -180,31 +181,12 @@ def _figures(
     }
 
 
-def _pixels(judgements: Sequence[Judgement], folder: Path, layout: InputLayout) -> PixelFigures:
+def _pixels(judgements: Sequence[Judgement], masks: Mapping[Path, Path], layout: InputLayout) -> PixelFigures:
     maps: list[Map] = []
-    masks: list[Mask] = []
+    marked: list[Mask] = []
     for each in judgements:
-        if each.score_map is None:
-            continue
-        mask = _mask(each, folder, layout)
-        if mask is not None:
-            masks.append(mask)
+        mask = unmarked(layout) if each.kind == "good" else mask_of(each.path, masks, layout)
+        if mask is not None and each.score_map is not None:
+            marked.append(mask)
             maps.append(to_mask_size(each.score_map, (mask.shape[0], mask.shape[1])))
-    return pixel_figures(maps, masks)
-
-
-def _mask(judgement: Judgement, folder: Path, layout: InputLayout) -> Mask | None:
-    """True where defective, at most _MASK_PIXELS; None for a defect that nobody marked."""
-    path = folder / f"{judgement.path.stem}.png"
-    if judgement.kind == "defect" and not path.is_file():
-        return None
-    if judgement.kind == "good":
-        scale = min(1.0, (_MASK_PIXELS / (layout.width_px * layout.height_px)) ** 0.5)
-        return np.zeros((round(layout.height_px * scale), round(layout.width_px * scale)), dtype=np.bool_)
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ConfigError(f"{path}: cannot be read as an image")
-    scale = (_MASK_PIXELS / mask.size) ** 0.5
-    if scale < 1.0:
-        mask = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(mask > (0 if scale >= 1.0 else 96), dtype=bool)
+    return pixel_figures(maps, marked)

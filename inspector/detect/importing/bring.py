@@ -14,7 +14,6 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.importing.frame_entry import (
@@ -27,6 +26,7 @@ from inspector.detect.importing.frame_entry import (
 from inspector.detect.importing.head_guess import guess_head
 from inspector.detect.importing.source_run import SourceRun
 from inspector.detect.model.decode import decode
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import (
     UNCALIBRATED,
     Activation,
@@ -37,7 +37,7 @@ from inspector.detect.model.manifest import (
     OnnxFile,
 )
 from inspector.detect.model.model_folder import ONNX_NAME, write_model
-from inspector.detect.quantizing.gate import decoded_all, made_up_frames, require_parity
+from inspector.detect.quantizing.gate import EXPORT, decoded_all, made_up_frames, require_parity
 from inspector.errors import ConfigError, ModelError
 
 Kind = Literal["yolo", "detr", "fcos", "boxes", "classification", "anomalib"]
@@ -75,7 +75,7 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
     Raises ModelError for a file that is damaged, takes other inputs, gives other outputs, or holds an
     operator that the engine lacks; ConfigError for options that do not fit it. Nothing is written then.
     """
-    model = _read(path)
+    model = load_graph(path)
     entry = Entry(
         frame=options.frame,
         size=network_size(model, options.size, path),
@@ -113,25 +113,10 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
         manifest,
         f"{path}: the file and the model made of it",
     )
-    metrics = {"export_p_difference": round(parity.p_defect_difference, 6)}
-    manifest = msgspec.structs.replace(manifest, metrics=metrics)
+    manifest = msgspec.structs.replace(manifest, metrics=parity.metrics(EXPORT))
     whole = with_output_shapes(whole, run.shapes(), path)
     folder = models_dir / options.name
     return folder, write_model(folder, whole.SerializeToString(), manifest)
-
-
-def _read(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "truncated"
-        raise ModelError(
-            f"{path}: not a whole ONNX file ({reason[:200]}); copy or export it again"
-        ) from error
-    return model
 
 
 def _labels_inside(model: onnx.ModelProto) -> tuple[str, ...]:

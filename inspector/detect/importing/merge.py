@@ -7,9 +7,11 @@ import msgspec
 import onnx
 
 from inspector.detect.engines.cpu_run import CpuRun
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import Manifest, OnnxFile, load_manifest
 from inspector.detect.model.model_folder import write_model
-from inspector.detect.quantizing.gate import decoded_all, made_up_frames, require_parity
+from inspector.detect.quantizing.gate import EXPORT, decoded_all, made_up_frames, require_parity
+from inspector.detect.quantizing.parity import Parity
 from inspector.detect.teaching.graph import IMAGE
 from inspector.errors import ConfigError
 
@@ -23,6 +25,10 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
     backbone too where the second was trained with it frozen, at the same network size. Raises ConfigError
     for models that do not go together.
     """
+    folder = models_dir / name
+    for given in (one_class, boxes):
+        if folder.resolve() == given.resolve():
+            raise ConfigError(f"--name {name}: is {given} itself; give the merged model another name")
     first, second = load_manifest(one_class), load_manifest(boxes)
     if first.decode != "anomaly_map" or first.head is not None:
         raise ConfigError(f"{one_class}: not a one-class model of 'inspector teach'")
@@ -36,7 +42,7 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
         raise ConfigError(
             f"{one_class} and {boxes}: thresholds.defect differ; give both the same and calibrate again"
         )
-    model, shared = merged(onnx.load(one_class / first.onnx.file), onnx.load(boxes / second.onnx.file))
+    model, shared = merged(load_graph(one_class / first.onnx.file), load_graph(boxes / second.onnx.file))
     head = msgspec.structs.replace(
         second.head,
         outputs=_renamed(second.head.outputs, model),
@@ -63,8 +69,8 @@ def merge_models(one_class: Path, boxes: Path, models_dir: Path, name: str, comm
         head=head,
         pictures=first.pictures,
     )
-    _check(model, manifest, (one_class, first), (boxes, second))
-    folder = models_dir / name
+    parity = _check(model, manifest, (one_class, first), (boxes, second))
+    manifest = msgspec.structs.replace(manifest, metrics=manifest.metrics | parity.metrics(EXPORT))
     write_model(folder, model.SerializeToString(), manifest)
     return folder, shared
 
@@ -74,7 +80,7 @@ def _check(
     manifest: Manifest,
     one_class: tuple[Path, Manifest],
     boxes: tuple[Path, Manifest],
-) -> None:
+) -> Parity:
     """Both models apart, and in one graph, on made-up frames. Raises ModelError where a verdict differs."""
     runs = [CpuRun((path / own.onnx.file).read_bytes(), str(path)) for path, own in (one_class, boxes)]
     together = CpuRun(model.SerializeToString(), manifest.name)
@@ -91,7 +97,7 @@ def _check(
         second = runs[1](frame)
         apart.append(runs[0](frame) | {ours: second[theirs] for theirs, ours in names.items()})
         whole.append(together(frame))
-    require_parity(
+    return require_parity(
         decoded_all(apart, manifest), decoded_all(whole, manifest), manifest,
         f"{one_class[0]} and {boxes[0]} apart and in one graph",
     )  # fmt: skip
@@ -107,8 +113,12 @@ def merged(first: onnx.ModelProto, second: onnx.ModelProto) -> tuple[onnx.ModelP
     whole.CopyFrom(first)
     graph = whole.graph
     names: dict[str, str] = {IMAGE: IMAGE}
-    constants = {_content(tensor): tensor.name for tensor in graph.initializer}
-    known = {_signature(node, list(node.input)): list(node.output) for node in graph.node}
+    constants: dict[bytes, str] = {}
+    alike = {tensor.name: constants.setdefault(_content(tensor), tensor.name) for tensor in graph.initializer}
+    known = {
+        _signature(node, [alike.get(name, name) for name in node.input]): list(node.output)
+        for node in graph.node
+    }
     taken = {tensor.name for tensor in graph.initializer}
     taken |= {name for node in graph.node for name in node.output}
     for tensor in second.graph.initializer:

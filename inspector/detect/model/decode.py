@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -43,9 +43,10 @@ def decode(outputs: Outputs, manifest: Manifest) -> Decoded:
     A model of both kinds has the worse of both probabilities, and the boxes of both.
     """
     head = manifest.head
+    if missing := [name for name in output_names(manifest) if name not in outputs]:
+        raise ModelError(f"{manifest.name}: the graph has no output '{missing[0]}', which the manifest reads")
     if manifest.decode == "anomaly_map":
-        score, score_map = float(outputs[SCORE]), np.asarray(outputs[SCORE_MAP], dtype=np.float32)
-        ours = decode_anomaly_map(score, score_map, manifest)
+        ours = decode_anomaly_map(*_score_and_map(outputs[SCORE], outputs[SCORE_MAP]), manifest)
         return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, head.calibration))
     if head is None:
         raise ModelError(f"{manifest.name}: decode {manifest.decode} needs the manifest's section 'head'")
@@ -105,10 +106,23 @@ def decode_classification(outputs: Outputs, head: Head, manifest: Manifest) -> D
 
 def decode_anomalib(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded:
     """anomalib 2's pred_score and anomaly_map (1, 1, rows, columns), both scaled to 0..1 by it."""
-    score = float(np.asarray(outputs[head.outputs["score"][0]]).reshape(-1)[0])
-    score_map = np.asarray(outputs[head.outputs["map"][0]], dtype=np.float32)
-    score_map = score_map.reshape(score_map.shape[-2:])
-    return decode_anomaly_map(score, np.ascontiguousarray(score_map), manifest)
+    score, score_map = (outputs[head.outputs[role][0]] for role in ("score", "map"))
+    return decode_anomaly_map(*_score_and_map(score, score_map), manifest)
+
+
+def finite(score: float) -> float:
+    """The score. Raises ModelError when it is not finite: no such score says that a part is good."""
+    if not math.isfinite(score):
+        raise ModelError(f"the model's score is {score}, which is no number")
+    return score
+
+
+def _score_and_map(score: npt.NDArray[Any], score_map: npt.NDArray[Any]) -> tuple[float, ScoreMap]:
+    """One number and (rows, columns), each with axes of one before it. Raises ModelError."""
+    if score.size != 1 or score_map.ndim < 2 or score_map.size != math.prod(score_map.shape[-2:]):
+        raise ModelError(f"score {score.shape} and map {score_map.shape} are no score and map of one image")
+    cells = score_map.reshape(score_map.shape[-2:]).astype(np.float32, copy=False)
+    return float(score.reshape(())), np.ascontiguousarray(cells)
 
 
 def _both(ours: Decoded, boxes: Decoded) -> Decoded:
@@ -131,6 +145,7 @@ def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) ->
     image's own score lies under that threshold: the calibration is fitted to it, and the map of a model with
     two scales is another quantity (docs/decisions/042).
     """
+    finite(score)
     source = (manifest.input.width_px, manifest.input.height_px)
     limit = score_at(manifest.thresholds["box"], manifest.calibration)
     detections = []

@@ -1,6 +1,7 @@
 """Writes a model folder whole or not at all, in place of an older one."""
 
 import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -57,6 +58,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Manifest:
     folder = folder.resolve()  # a link stays one: what it points to is exchanged
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder)
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")

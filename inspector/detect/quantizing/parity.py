@@ -12,6 +12,7 @@ from inspector.detect.evaluating.evaluate import auroc
 from inspector.detect.images import read_image
 from inspector.detect.model.decode import HEATMAP_LIMIT, Decoded, decode
 from inspector.detect.model.manifest import Manifest, load_manifest
+from inspector.detect.quantizing.box_parity import box_shifts_px, lost_boxes
 from inspector.errors import ConfigError, ModelError
 
 Progress = Callable[[str, int, int], None]
@@ -29,21 +30,39 @@ class Judged:
 class Parity:
     """`flips` are the images whose verdicts (p_defect at the threshold) differ, worst first.
 
-    `score_difference` is of anomaly_score, relative to the first model's highest score on these images;
-    `heatmap_difference` is of heat maps as probabilities. `box_flips` counts images where the number of
-    boxes differs.
+    `score_difference` is of anomaly_score, relative to the first model's highest score on these images.
+    `heatmap_difference` is of heat maps as probabilities; None: neither model has one. `box_flips` counts
+    images with a box that the other model has not; `box_shift_px` is how far a side of any other box lies
+    from its counterpart's, None where no box has one.
     """
 
     images: int
     flips: tuple[Path, ...]
     score_difference: float
     p_defect_difference: float
-    heatmap_difference: float
+    heatmap_difference: float | None
     box_flips: int
+    box_shift_px: int | None
 
     @property
     def passed(self) -> bool:
         return not self.flips
+
+    def metrics(self, kind: str) -> dict[str, float]:
+        """For a manifest, by the names KIND_...; without what these models do not have, or is not finite."""
+        values = {
+            "score_difference": self.score_difference,
+            "p_difference": self.p_defect_difference,
+            "heatmap_difference": self.heatmap_difference,
+            "flips": len(self.flips),
+            "box_flips": self.box_flips,
+            "box_shift_px": self.box_shift_px,
+        }
+        return {
+            f"{kind}_{key}": round(float(value), 6)
+            for key, value in values.items()
+            if value is not None and np.isfinite(value)
+        }
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
@@ -89,17 +108,16 @@ def compare(first: Sequence[Judged], second: Sequence[Judged], a: Manifest, b: M
     )
     scale = max(float(np.abs(scores[:, 0]).max()), 1e-12)
     flipped.sort(key=lambda index: -differences[index])
+    heat = [_heat_difference(x.decoded, y.decoded) for x, y in zip(first, second, strict=True)]
+    boxes = [(x.decoded.detections, y.decoded.detections) for x, y in zip(first, second, strict=True)]
     return Parity(
         images=len(first),
         flips=tuple(first[index].path for index in flipped),
         score_difference=float(np.abs(scores[:, 0] - scores[:, 1]).max()) / scale,
         p_defect_difference=max(differences),
-        heatmap_difference=max(
-            _heat_difference(x.decoded, y.decoded) for x, y in zip(first, second, strict=True)
-        ),
-        box_flips=sum(
-            len(x.decoded.detections) != len(y.decoded.detections) for x, y in zip(first, second, strict=True)
-        ),
+        heatmap_difference=max((each for each in heat if each is not None), default=None),
+        box_flips=sum(bool(lost_boxes(x, y) or lost_boxes(y, x)) for x, y in boxes),
+        box_shift_px=max((shift for x, y in boxes for shift in box_shifts_px(x, y)), default=None),
     )
 
 
@@ -114,9 +132,9 @@ def _over(decoded: Decoded, manifest: Manifest) -> bool:
     return decoded.p_defect >= manifest.thresholds["defect"]
 
 
-def _heat_difference(a: Decoded, b: Decoded) -> float:
+def _heat_difference(a: Decoded, b: Decoded) -> float | None:
     if a.heatmap is None or b.heatmap is None:
-        return 0.0
+        return None if a.heatmap is b.heatmap else 1.0
     if (a.heatmap.width, a.heatmap.height) != (b.heatmap.width, b.heatmap.height):
         return 1.0
     x, y = (_cells(decoded) for decoded in (a, b))

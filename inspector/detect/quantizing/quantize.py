@@ -12,6 +12,7 @@ import onnx
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import list_images, read_image
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import Calibration, Manifest, OnnxFile, load_manifest
 from inspector.detect.model.model_folder import write_model
 from inspector.detect.quantizing.byte_entry import byte_range, with_byte_entry
@@ -79,7 +80,7 @@ def quantize(
     """
     manifest = load_manifest(folder)
     path = folder / manifest.onnx.file
-    original = onnx.load(path)
+    original = load_graph(path)
     chosen = convolutions(original)
     if not chosen or any(node.op_type == "QuantizeLinear" for node in original.graph.node):
         raise ModelError(f"{path}: {'is quantized already' if chosen else 'has no convolutions to quantize'}")
@@ -189,11 +190,10 @@ def _gate(result: Quantized, options: QuantizeOptions) -> None:
 def _metrics(result: Quantized) -> dict[str, float]:
     values = {
         "int8_image_auroc_loss": result.auroc_before - result.auroc_after,
-        "int8_flips": float(len(result.parity.flips)),
         "int8_held_out_images": float(result.parity.images),
-        "int8_p_defect_difference": result.parity.p_defect_difference,
     }
-    return {key: round(value, 6) for key, value in values.items() if np.isfinite(value)}
+    known = {key: round(value, 6) for key, value in values.items() if np.isfinite(value)}
+    return known | result.parity.metrics("int8")
 
 
 def _scores(judged: Sequence[Judged]) -> npt.NDArray[np.float64]:

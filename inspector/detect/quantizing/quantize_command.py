@@ -1,6 +1,7 @@
 """`inspector quantize` and `inspector parity`."""
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -64,7 +65,10 @@ def quantize(
     with progress_bar() as progress:
         result = quantize_model(folder, data, models, options=options, progress=progress)
     typer.echo(f"{result.folder}: {result.bytes_before / 1e6:.1f} MB to {result.bytes_after / 1e6:.1f} MB")
-    typer.echo(f"image AUROC {result.auroc_before:.4f} to {result.auroc_after:.4f} on held-out images")
+    if math.isnan(result.auroc_before):
+        typer.echo("image AUROC: not known without both good and defective images; verdicts alone decided")
+    else:
+        typer.echo(f"image AUROC {result.auroc_before:.4f} to {result.auroc_after:.4f} on held-out images")
     typer.echo(parity_text(result.parity))
 
 
@@ -91,9 +95,11 @@ def parity(
 
 def parity_text(parity: Parity) -> str:
     """What differs, one line, and the images whose verdicts flip."""
+    heat, shift = parity.heatmap_difference, parity.box_shift_px
     line = (
         f"{parity.images} images: {len(parity.flips)} verdicts differ; largest differences: score "
         f"{parity.score_difference:.2%}, p_defect {parity.p_defect_difference:.4f}, heat map "
-        f"{parity.heatmap_difference:.3f}; other number of boxes: {parity.box_flips}"
+        f"{'none there' if heat is None else f'{heat:.3f}'}, boxes "
+        f"{'none there' if shift is None else f'{shift} pixels'}; images with other boxes: {parity.box_flips}"
     )
     return "\n".join([line, *(f"differs: {path}" for path in parity.flips[:_SHOWN])])

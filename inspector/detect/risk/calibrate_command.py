@@ -138,7 +138,7 @@ def parse_rate(text: str) -> float:
     try:
         rate = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError as error:
-        raise ConfigError(f"{text}: give a rate as 0.1% or 0.001") from error
+        raise ConfigError(f"'{text}' is no rate; give one as 0.1% or 0.001") from error
     if not 0.0 < rate < 1.0:
         raise ConfigError(f"{text}: the rate must lie between 0 and 100 %")
     return rate

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -110,8 +111,18 @@ class FineMap:
             return FineMap(detail, CoarseBank.fit(coarse), spread(fine))
         return FineMap(detail, GaussianScorer.fit(coarse, correlated=False))
 
+    def map(self, detail: F32, coarse: F32) -> F32:
+        """(2 rows, 2 columns) of one image, from its features of half the grid's cell size (2 rows,
+        2 columns, C) and the projected ones (rows / 2, columns / 2, K)."""
+        if isinstance(self.coarse, CoarseBank):
+            other = _twice(self.coarse.maps(coarse[None])[0])
+        else:
+            other = np.linalg.norm(_twice(self.coarse.residuals(coarse[None])[0]), axis=-1)
+        product = np.sqrt(self.detail.maps(detail)) * _twice(other) ** (self.weight / 2.0)
+        return np.asarray(product, dtype=np.float32)
+
     def add_to(self, graph: GraphBuilder, levels: dict[str, str], coarse: str, grid: tuple[int, int]) -> None:
-        """Make the output score_map (2 rows, 2 columns).
+        """The same as `map` inside the graph: makes the output score_map (2 rows, 2 columns).
 
         From the backbone's `levels` and projected features `coarse` (1, K, rows / 2, columns / 2).
         """
@@ -136,6 +147,12 @@ class FineMap:
         depth = self.coarse.mean.shape[1]
         residuals = graph.add("Reshape", residuals, graph.integers(1, depth, *grid))
         return graph.add("ReduceL2", _doubled(graph, residuals), axes=[1], keepdims=1)
+
+
+def _twice(cells: F32) -> F32:
+    """The same as `_doubled`, of (rows, columns) or (rows, columns, C)."""
+    size = (PER_CELL * cells.shape[1], PER_CELL * cells.shape[0])
+    return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _doubled(graph: GraphBuilder, value: str) -> str:

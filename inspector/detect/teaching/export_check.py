@@ -9,29 +9,50 @@ import numpy.typing as npt
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import read_image
-from inspector.detect.model.decode import Decoded, decode
+from inspector.detect.model.decode import decode, decode_anomaly_map
 from inspector.detect.model.manifest import Manifest
 from inspector.detect.quantizing.gate import require_parity
 from inspector.detect.quantizing.parity import Parity
-from inspector.detect.risk.calibration import probability
+from inspector.detect.teaching.detail import FineMap
+from inspector.detect.teaching.features import Trunk, extract_detail
 from inspector.detect.teaching.graph import F32
-from inspector.detect.teaching.held_out import Scorer, score_images
+from inspector.detect.teaching.held_out import Scorer, score_images, score_maps
+from inspector.detect.teaching.packing import FINE_DEPTH, unpack
+from inspector.detect.teaching.two_scales import TwoScales
 
 F16 = npt.NDArray[np.float16]
 _MOST: Final = 6
 
 
 def check_export(
-    model: bytes, manifest: Manifest, images: Sequence[Path], features: F16, *, scorer: Scorer, blur: F32
+    model: bytes,
+    manifest: Manifest,
+    images: Sequence[Path],
+    features: F16,
+    *,
+    trunk: Trunk,
+    scorer: Scorer,
+    blur: F32,
+    fine_map: FineMap | None,
 ) -> Parity:
-    """Compare scores and verdicts on some of `images`, whose projected `features` (N, rows, columns, D) are
-    what the scorer was fitted to. Raises ModelError when they differ."""
+    """Compare scores, heat maps and verdicts on some of `images`, whose projected `features` (N, rows,
+    columns, D) are what the scorer was fitted to. Raises ModelError when they differ."""
     step = -(-len(images) // _MOST)
-    chosen, kept = images[::step], np.asarray(features[::step], dtype=np.float32)
+    kept = np.asarray(features[::step], dtype=np.float32)
+    pixels = [read_image(path, manifest.input) for path in images[::step]]
+    if fine_map is None:
+        assert not isinstance(scorer, TwoScales)
+        maps = list(score_maps(scorer, kept, blur))
+    else:
+        details = extract_detail(trunk, pixels, threads=2)
+        maps = [
+            fine_map.map(detail, coarse)
+            for detail, coarse in zip(details, unpack(kept, FINE_DEPTH)[1], strict=True)
+        ]
     reference = [
-        Decoded(float(probability(score, manifest.calibration)), float(score), (), None)
-        for score in score_images(scorer, kept, blur)
+        decode_anomaly_map(float(score), score_map, manifest)
+        for score, score_map in zip(score_images(scorer, kept, blur), maps, strict=True)
     ]
     run = CpuRun(model, "the new model")
-    export = [decode(run(read_image(path, manifest.input)[None]), manifest) for path in chosen]
+    export = [decode(run(image[None]), manifest) for image in pixels]
     return require_parity(reference, export, manifest, f"{manifest.name}: the fitted scorer and its graph")

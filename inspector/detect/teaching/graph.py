@@ -12,8 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from inspector.detect.model import manifest
+from inspector.detect.model.graph_file import load_graph
 from inspector.detect.model.manifest import InputLayout
-from inspector.errors import ModelError
 
 F32 = npt.NDArray[np.float32]
 Constant = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.int64]
@@ -90,10 +90,7 @@ def backbone(
 
     A grey image goes in once, not three times: the first layer's weights are summed over colours.
     """
-    try:
-        model = onnx.load(path)
-    except (OSError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
-        raise ModelError(f"{path}: the backbone cannot be read ({error})") from error
+    model = load_graph(path)
     stem_weight = next(n.input[1] for n in model.graph.node if n.input[0] == IMAGE)
     used = _ancestors(model.graph, levels)
     for tensor in model.graph.initializer:

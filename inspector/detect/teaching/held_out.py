@@ -12,7 +12,7 @@ from inspector.detect.teaching.bank import BankScorer
 from inspector.detect.teaching.discriminator import DiscriminatingScorer, Discriminator, combine
 from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import F32
-from inspector.detect.teaching.peaks import peaks
+from inspector.detect.teaching.peaks import blurred, peaks
 from inspector.detect.teaching.synthetic import Synthetic
 from inspector.detect.teaching.two_scales import TwoScales
 
@@ -110,6 +110,11 @@ def score_images(scorer: Scorer, features: F32, blur: F32) -> Floats:
     if isinstance(scorer, TwoScales):
         return scorer.scores(features, blur)
     return peaks(scorer.maps(features), blur)
+
+
+def score_maps(scorer: BankScorer | DiscriminatingScorer, features: F32, blur: F32) -> F32:
+    """What the graph's map output gives, (N, rows, columns), where one map makes the score."""
+    return blurred(scorer.maps(features), blur)
 
 
 def _with_discriminator(

@@ -18,6 +18,11 @@ def blur_kernel(sigma: float) -> F32:
 
 def peaks(maps: F32, blur: F32) -> Floats:
     """The maximum of each map of (N, rows, columns) after the kernel `blur` (odd side), (N,)."""
-    if blur.shape[0] > 1:
-        maps = np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])
-    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
+    return np.asarray(blurred(maps, blur).max(axis=(1, 2)), dtype=np.float64)
+
+
+def blurred(maps: F32, blur: F32) -> F32:
+    """Each map of (N, rows, columns) after the kernel `blur` (odd side)."""
+    if blur.shape[0] == 1:
+        return maps
+    return np.stack([cv2.filter2D(m, -1, blur, borderType=cv2.BORDER_REPLICATE) for m in maps])

@@ -24,6 +24,7 @@ from inspector.detect.model.manifest import (
 from inspector.detect.model.model_folder import MEMORY_NAME, ONNX_NAME, write_model
 from inspector.detect.model.network_size import MOST_PIXELS, choose_size, least_defect_px
 from inspector.detect.picture_drift import taught_pictures
+from inspector.detect.quantizing.gate import EXPORT
 from inspector.detect.risk.calibration import (
     Floats,
     fit_good_only,
@@ -264,9 +265,10 @@ def write(
     if memory.detail is not None:
         fine_map = FineMap.fit(memory.detail.fit(), *unpack(memory.good.astype(np.float32), FINE_DEPTH))
     model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, fine_map)
-    parity = check_export(model, manifest, *check, scorer=fitted.scorer, blur=learned.blur)
-    metrics = manifest.metrics | {"export_score_difference": round(parity.score_difference, 6)}
-    manifest = msgspec.structs.replace(manifest, metrics=metrics)
+    parity = check_export(
+        model, manifest, *check, trunk=trunk, scorer=fitted.scorer, blur=learned.blur, fine_map=fine_map
+    )
+    manifest = msgspec.structs.replace(manifest, metrics=manifest.metrics | parity.metrics(EXPORT))
     can_add = memory.size_bytes <= MOST_BYTES
     also = {MEMORY_NAME: lambda file: memory.save(file, model)} if can_add else {}
     manifest = write_model(folder, model, manifest, also=also)

@@ -1,5 +1,6 @@
 """Reads labels in COCO's format (cocodataset.org, "Data format", object detection)."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,6 @@ def _image(folder: Path, image: _Image, boxes: tuple[LabelledBox, ...], labels: 
     found = folder / image.file_name
     template = folder / image.template if image.template is not None else None
     for path in (found, template):
-        if path is not None and not path.is_file():
+        if path is not None and not os.path.isfile(path):  # a name that no file can have is one too few
             raise ConfigError(f"{labels}: image {path} is not there")
     return LabelledImage(found, template, image.width, image.height, boxes)

@@ -27,7 +27,8 @@ from inspector.detect.model.manifest import (
     file_sha256,
 )
 from inspector.detect.model.model_folder import ONNX_NAME, write_model
-from inspector.detect.quantizing.gate import decoded_all, require_parity
+from inspector.detect.quantizing.gate import EXPORT, decoded_all, require_parity
+from inspector.detect.quantizing.parity import Parity
 from inspector.detect.teaching.graph import F32, GraphBuilder, finish, network_input
 from inspector.detect.training.box_graph import DISTANCES, SCORES, BoxGraph, build, with_weights
 from inspector.detect.training.coco import LABELS_NAME, LabelledImage, LabelledSet, read_coco
@@ -103,8 +104,8 @@ def train_boxes(
     if hold:
         metrics = measure(model, manifest, labelled, hold, threads=options.threads, progress=progress)
         manifest = msgspec.structs.replace(manifest, metrics=metrics)
-    difference = _check_export(model, manifest, box_graph, weights, labelled.images)
-    metrics = manifest.metrics | {"export_p_difference": round(difference, 6)}
+    parity = _check_export(model, manifest, box_graph, weights, labelled.images)
+    metrics = manifest.metrics | parity.metrics(EXPORT)
     manifest = write_model(folder, model, msgspec.structs.replace(manifest, metrics=metrics))
     shutil.rmtree(work)
     return folder, manifest
@@ -116,9 +117,8 @@ def _check_export(
     box_graph: BoxGraph,
     weights: dict[str, F32],
     images: Sequence[LabelledImage],
-) -> float:
-    """The largest difference of p_defect between torch and the ONNX graph on a few images. Raises ModelError
-    where a verdict differs."""
+) -> Parity:
+    """What torch and the ONNX graph say of a few images. Raises ModelError where a verdict differs."""
     layout, made = manifest.input, manifest.how_made
     prepare = _preparation(layout, (made.network_width_px, made.network_height_px), threads=2)
     run = CpuRun(model, manifest.name)
@@ -128,7 +128,7 @@ def _check_export(
         decoded_all([run_in_torch(box_graph, weights, image) for image in seen], manifest),
         decoded_all([run(frame) for frame in frames], manifest),
         manifest, "the trained network and its graph",
-    ).p_defect_difference  # fmt: skip
+    )  # fmt: skip
 
 
 def _preparation(layout: InputLayout, size: tuple[int, int], *, threads: int) -> CpuRun:
