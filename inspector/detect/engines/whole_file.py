@@ -1,4 +1,4 @@
-"""Files of the engines' caches and builds: whole, or not there."""
+"""Files that are whole, or not there: engines, caches, reports."""
 
 import os
 from pathlib import Path

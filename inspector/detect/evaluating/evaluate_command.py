@@ -1,16 +1,17 @@
 """`inspector evaluate`: how good and how fast a model is on labelled images."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich import markup
 from rich.console import Console
 from rich.table import Table
 
 from inspector.config_load import find_model
 from inspector.detect.commands import progress_bar
+from inspector.detect.engines.whole_file import write_whole
 from inspector.detect.evaluating.evaluation import Evaluation, evaluate_model
 from inspector.detect.evaluating.evaluation_report import figure_rows, report_html
 from inspector.errors import ConfigError, StoreError
@@ -55,7 +56,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(evaluation.as_json()))
     else:
-        table = Table("figure", escape(f"{evaluation.manifest.name} on {data}"))
+        table = Table("figure", markup.escape(f"{evaluation.manifest.name} on {data}"))
         table.columns[1].justify = "right"
         for words, value in figure_rows(evaluation.figures):
             table.add_row(words, value)
@@ -66,14 +67,9 @@ def evaluate(
 
 def _write(path: Path, evaluation: Evaluation) -> None:
     """The whole page or nothing of it: an older report stays until then."""
-    new = path.with_name(f".{path.name}.new-{os.getpid()}")
+    page = report_html(evaluation).encode(errors="backslashreplace")  # a file's name need not be UTF-8
     try:
-        try:
-            # A file's name need not be UTF-8.
-            new.write_text(report_html(evaluation), encoding="utf-8", errors="backslashreplace")
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        write_whole(path, page)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
     typer.echo(f"{path}: report with the worst images", err=True)

@@ -47,6 +47,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     new = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         try:
+            _clear_leftovers(path)
             _write_through(new, dump_manifest(manifest).encode())
             new.replace(path)
             _sync_folder(folder)
@@ -93,7 +94,7 @@ def _write(folder: Path, model: bytes, manifest: Manifest, also: Writers) -> Man
     return manifest
 
 
-def _clear_leftovers(folder: Path) -> None:
+def _clear_leftovers(folder: Path) -> None:  # or a file
     """Remove what a process that was killed while it wrote has left, and bring back what it had put aside."""
     for kind in ("old", "new"):
         for path in folder.parent.glob(f".{folder.name}.{kind}-*"):
@@ -127,6 +128,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _keep_notes(old: Path, new: Path, sha256: str) -> None:
     """Copy what a person put beside the model; it outlives a new one. Engines are of one graph only."""
+    _clear_leftovers(old / MANIFEST_NAME)
     left = {ONNX_NAME, MANIFEST_NAME, MEMORY_NAME}
     engines = old / ENGINES_FOLDER
     if engines.is_dir() and not ((old / ONNX_NAME).is_file() and file_sha256(old / ONNX_NAME) == sha256):

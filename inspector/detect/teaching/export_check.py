@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.images import read_image
-from inspector.detect.model.decode import decode, decode_anomaly_map
-from inspector.detect.model.manifest import Manifest
-from inspector.detect.quantizing.gate import require_parity
+from inspector.detect.model.decode import decode_anomaly_map
+from inspector.detect.model.manifest import SCORE_MAP, Manifest
+from inspector.detect.quantizing.gate import MOST_SCORE_DIFFERENCE, decoded_all, require_parity
 from inspector.detect.quantizing.parity import Parity
 from inspector.detect.teaching.detail import FineMap
 from inspector.detect.teaching.features import Trunk, extract_detail
@@ -19,6 +19,7 @@ from inspector.detect.teaching.graph import F32
 from inspector.detect.teaching.held_out import Scorer, score_images, score_maps
 from inspector.detect.teaching.packing import FINE_DEPTH, unpack
 from inspector.detect.teaching.two_scales import TwoScales
+from inspector.errors import ModelError
 
 F16 = npt.NDArray[np.float16]
 _MOST: Final = 6
@@ -54,5 +55,12 @@ def check_export(
         for score, score_map in zip(score_images(scorer, kept, blur), maps, strict=True)
     ]
     run = CpuRun(model, "the new model")
-    export = [decode(run(image[None]), manifest) for image in pixels]
-    return require_parity(reference, export, manifest, f"{manifest.name}: the fitted scorer and its graph")
+    outputs = [run(image[None]) for image in pixels]
+    what = f"{manifest.name}: the fitted scorer and its graph"
+    off = max(
+        float(np.abs(score_map - found[SCORE_MAP]).max())
+        for score_map, found in zip(maps, outputs, strict=True)
+    ) / max(1e-12, *(float(score_map.max()) for score_map in maps))
+    if not off <= MOST_SCORE_DIFFERENCE:  # the probabilities of good parts would not tell: all are near 0
+        raise ModelError(f"{what} give maps that differ by {off:.1%}; nothing was written")
+    return require_parity(reference, decoded_all(outputs, manifest), manifest, what)
