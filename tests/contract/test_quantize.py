@@ -59,6 +59,7 @@ def test_int8_judges_alike_and_computes_in_int8(
     assert result.parity.passed
     assert result.auroc_after == 1.0
     assert load_manifest(tmp_path / "disc8") == result.manifest
+    assert {"int8_score_difference", "int8_heatmap_difference", "int8_flips"} <= set(result.manifest.metrics)
     model = onnx.load(tmp_path / "disc8" / "model.onnx")
     types = {t.name: t.data_type for t in model.graph.initializer}
     zeros = {types[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear"}

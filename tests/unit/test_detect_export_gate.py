@@ -19,12 +19,13 @@ from inspector.detect.importing.frame_entry import Entry, with_frame_entry
 from inspector.detect.importing.merge import merge_models, merged
 from inspector.detect.importing.source_run import SourceRun
 from inspector.detect.model.decode import Decoded
-from inspector.detect.model.manifest import SCORE, InputLayout
+from inspector.detect.model.manifest import SCORE, SCORE_MAP, InputLayout, load_manifest
 from inspector.detect.model.placement import Fit
 from inspector.detect.quantizing.gate import made_up_frames, require_parity
 from inspector.detect.teaching import teach as teach_module
 from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ModelError
+from inspector.types import Detection
 
 FRAME = InputLayout(width_px=96, height_px=64, pixel_format="RGB8")
 
@@ -107,7 +108,10 @@ def test_a_taught_graph_that_scores_otherwise_is_refused(
 ) -> None:
     backbone, models = find_backbone(Path("models")), tmp_path / "models"
     taught = teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
-    assert taught.manifest.metrics["export_score_difference"] < 1e-2
+    metrics = taught.manifest.metrics
+    assert metrics["export_score_difference"] < 1e-2
+    assert metrics["export_heatmap_difference"] < 1e-2
+    assert metrics["export_flips"] == 0
     before = {file.name: file.read_bytes() for file in taught.folder.iterdir()}
     build = teach_module.build_model
     monkeypatch.setattr(
@@ -119,21 +123,48 @@ def test_a_taught_graph_that_scores_otherwise_is_refused(
         teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
     assert {file.name: file.read_bytes() for file in taught.folder.iterdir()} == before
     assert [each.name for each in models.iterdir()] == ["disc"]
+    monkeypatch.setattr(
+        teach_module,
+        "build_model",
+        lambda *given: _times(onnx.load_from_string(build(*given)), 1.05, SCORE_MAP),
+    )
+    with pytest.raises(ModelError, match=r"disc: the fitted scorer and its graph give maps that differ by 5"):
+        teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
 
 
-def _times(model: onnx.ModelProto, factor: float) -> bytes:
-    """The model with its score multiplied."""
+def _times(model: onnx.ModelProto, factor: float, what: str = SCORE) -> bytes:
+    """The model with its score, or map, multiplied."""
     for node in model.graph.node:
-        node.output[:] = ["score_before" if name == SCORE else name for name in node.output]
+        node.output[:] = ["before" if name == what else name for name in node.output]
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(factor), "factor"))
-    model.graph.node.append(helper.make_node("Mul", ["score_before", "factor"], [SCORE]))
+    model.graph.node.append(helper.make_node("Mul", ["before", "factor"], [what]))
     return bytes(model.SerializeToString())
+
+
+def test_a_constant_that_is_there_twice_hides_nothing_from_a_merge(tmp_path: Path) -> None:
+    """A coarse bank has numbers that the way of the frame has too."""
+    write_tiny_model(tmp_path / "m")
+    first, second = (onnx.load(tmp_path / "m" / "model.onnx") for _ in range(2))
+    nodes = len(second.graph.node)
+    for tensor in list(first.graph.initializer):
+        again = first.graph.initializer.add()
+        again.CopyFrom(tensor)
+        again.name = f"{tensor.name}/again"
+    second.graph.node.append(helper.make_node("Neg", [SCORE], ["other"]))
+    del second.graph.output[:]
+    second.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, []))
+    _, shared = merged(first, second)
+    assert shared == nodes
 
 
 def test_a_merge_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_model(tmp_path / "first")
     second = write_box_model(tmp_path / "second")
-    merge_models(tmp_path / "first", second, tmp_path, "whole", "")
+    folder, _ = merge_models(tmp_path / "first", second, tmp_path, "whole", "")
+    metrics = load_manifest(folder).metrics
+    assert (
+        metrics["export_heatmap_difference"] == metrics["export_box_shift_px"] == metrics["export_flips"] == 0
+    )
     whole, _ = merged(onnx.load(tmp_path / "first" / "model.onnx"), onnx.load(second / "model.onnx"))
     broken = onnx.load_from_string(_times(whole, 5.0))
     monkeypatch.setattr(merge_module, "merged", lambda _a, _b: (broken, 1))
@@ -159,3 +190,23 @@ def test_the_gate_itself(tmp_path: Path) -> None:
         require_parity(said(0.2, 0.45), said(0.2, 0.35), manifest, "a and b")
     with pytest.raises(ModelError, match="nothing was written"):
         require_parity(said(0.2), said(float("nan")), manifest, "a and b")
+
+
+def found(*boxes: tuple[float, int]) -> list[Decoded]:
+    """An image on which a network finds dents of these scores, each at that column."""
+    dents = [Detection(label="dent", score=score, box_px=(x, 10, x + 12, 30)) for score, x in boxes]
+    return [Decoded(0.9, 0.9, tuple(dents), None)]
+
+
+def test_boxes_are_compared_too(tmp_path: Path) -> None:
+    manifest = load_manifest(write_box_model(tmp_path / "m"))
+    parity = require_parity(found((0.9, 4), (0.8, 40)), found((0.9, 5), (0.8, 40)), manifest, "a and b")
+    assert (parity.box_shift_px, parity.box_flips, parity.heatmap_difference) == (1, 0, None)
+    parity = require_parity(found((0.9, 4), (0.55, 40)), found((0.9, 4)), manifest, "a and b")
+    assert parity.box_flips == 1  # at the threshold rounding lets a box come or go
+    for one, other in [(found((0.9, 4), (0.8, 40)), found((0.9, 4))), (found((0.9, 4)), found((0.9, 30)))]:
+        for pair in ((one, other), (other, one)):
+            with pytest.raises(ModelError, match=r"a and b find other boxes on image 1 \(dent at"):
+                require_parity(*pair, manifest, "a and b")
+    with pytest.raises(ModelError, match="boxes that lie 5 pixels apart; nothing was written"):
+        require_parity(found((0.9, 4)), found((0.9, 9)), manifest, "a and b")

@@ -62,7 +62,7 @@ def decoded_answer(answer: Answer, parameters: DecodeParameters, manifest: Manif
     shape = (min(rows, HEATMAP_LIMIT), min(columns, HEATMAP_LIMIT))
     heat = np.frombuffer(answer.heat, dtype=np.float32)[: shape[0] * shape[1]].reshape(shape)
     return Decoded(
-        p_defect=float(probability(finite(answer.score), manifest.calibration)),
+        p_defect=float(probability(finite(answer.score, manifest), manifest.calibration)),
         anomaly_score=float(answer.score),
         detections=tuple(detections),
         heatmap=to_heatmap(probability(heat, manifest.calibration)),

@@ -44,7 +44,9 @@ def decode(outputs: Outputs, manifest: Manifest) -> Decoded:
     """
     head = manifest.head
     if missing := [name for name in output_names(manifest) if name not in outputs]:
-        raise ModelError(f"{manifest.name}: the graph has no output '{missing[0]}', which the manifest reads")
+        raise ModelError(
+            f"{manifest.name}: the graph has no output '{missing[0]}', which the manifest names; correct it"
+        )
     if manifest.decode == "anomaly_map":
         ours = decode_anomaly_map(*_score_and_map(outputs[SCORE], outputs[SCORE_MAP]), manifest)
         return ours if head is None else _both(ours, decode_boxes(outputs, head, manifest, head.calibration))
@@ -110,10 +112,10 @@ def decode_anomalib(outputs: Outputs, head: Head, manifest: Manifest) -> Decoded
     return decode_anomaly_map(*_score_and_map(score, score_map), manifest)
 
 
-def finite(score: float) -> float:
+def finite(score: float, manifest: Manifest) -> float:
     """The score. Raises ModelError when it is not finite: no such score says that a part is good."""
     if not math.isfinite(score):
-        raise ModelError(f"the model's score is {score}, which is no number")
+        raise ModelError(f"{manifest.name}: the score is {score}; teach the model or export it again")
     return score
 
 
@@ -145,7 +147,7 @@ def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) ->
     image's own score lies under that threshold: the calibration is fitted to it, and the map of a model with
     two scales is another quantity (docs/decisions/042).
     """
-    finite(score)
+    finite(score, manifest)
     source = (manifest.input.width_px, manifest.input.height_px)
     limit = score_at(manifest.thresholds["box"], manifest.calibration)
     detections = []
