@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from inspector.detect.model.manifest import Manifest
 from inspector.detect.model.network_size import smallest_seen_px
+from inspector.detect.quantizing.gate import EXPORT
 from inspector.detect.teaching.held_out import Progress
 from inspector.detect.teaching.teach import FEWEST_TO_DISCRIMINATE, Taught, TeachOptions
 from inspector.detect.teaching.teach import teach as teach_model
@@ -63,6 +65,26 @@ def find_backbone(models_dir: Path) -> Path:
     raise ConfigError(f"{models_dir / _BACKBONE}: no such file; it comes with inspector's models folder")
 
 
+def export_words(manifest: Manifest) -> str:
+    """What the gate measured between the model and what it was made from, one line."""
+    values = {
+        name: manifest.metrics.get(f"{EXPORT}_{key}")
+        for name, key in (
+            ("score", "score_difference"), ("heat map", "heatmap_difference"), ("boxes", "box_shift_px"),
+        )
+    }  # fmt: skip
+    each = ", ".join(
+        f"{name} none there"
+        if value is None
+        else f"{name} {value:.0f} pixels"
+        if name == "boxes"
+        else f"{name} {value:.2%}"
+        for name, value in values.items()
+    )
+    flips = manifest.metrics.get(f"{EXPORT}_flips", 0.0)
+    return f"judges as its source: {flips:.0f} verdicts differ; largest differences: {each}"
+
+
 def summary(taught: Taught) -> str:
     """What a person wants to know after teach-in, a few lines."""
     made, metrics = taught.manifest.how_made, taught.manifest.metrics
@@ -83,6 +105,7 @@ def summary(taught: Taught) -> str:
             f"{made.defect_images} defects: image AUROC {metrics['held_out_image_auroc']:.4f}, "
             f"{metrics['held_out_escape_rate']:.1%} under the threshold"
         )
+    lines.append(export_words(taught.manifest))
     if taught.left_out:
         lines.append(f"{taught.left_out} images were there already and count once")
     if taught.threshold_reset:

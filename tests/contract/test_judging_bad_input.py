@@ -77,6 +77,11 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, code: int = 2) -> s
     return errors[0]
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
 def cut(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -90,7 +95,7 @@ def cut(path: Path) -> None:
         (lambda: picture(GOOD, 60, size=(WIDTH, 3 * HEIGHT)), "the model has 64 x 48"),
         (lambda: picture(GOOD, 60, dtype=np.uint16), "16 bits"),
         (lambda: GOOD.with_name("a\nb.png").write_text("x"), "a b.png"),
-        (lambda: [path.unlink() for path in Path("data/test_good").iterdir()], "no images"),
+        (lambda: empty(Path("data/test_good")), "no images"),
         (lambda: picture(MASK, 255, size=(HEIGHT, WIDTH)), "masks/defect3.png: 48 x 64"),
         (lambda: cut(MASK), "masks/defect3.png: the file is cut off"),
         (lambda: [path.rename(f"{path}_mask.png") for path in Path("data/masks").iterdir()], "defect0.png"),

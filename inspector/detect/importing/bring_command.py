@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from inspector.detect.commands import export_words
 from inspector.detect.importing.bring import BringOptions, Fit, Kind, bring
 from inspector.detect.importing.frame_entry import Normalise
 from inspector.detect.model.manifest import Activation, InputLayout
@@ -75,6 +76,7 @@ def import_model(
         f"{folder}: decode {head.decode}, labels {', '.join(head.labels[:8])}"
         f"{', ...' if len(head.labels) > 8 else ''}, network input "
         f"{head.network_width_px}x{head.network_height_px} ({head.fit})\n"
+        f"{export_words(manifest)}\n"
         "p_defect is the network's own score; check it with 'inspector evaluate' before it decides."
     )
 

@@ -9,7 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from inspector.config_load import find_model
+from inspector.detect.commands import export_words
 from inspector.detect.importing.merge import merge_models
+from inspector.detect.model.manifest import load_manifest
 from inspector.errors import ConfigError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -35,3 +37,4 @@ def merge(
     command = shlex.join(["inspector", *sys.argv[1:]])
     folder, shared = merge_models(folders[0], folders[1], models, name, command)
     typer.echo(f"{folder}: {shared} operations of the second model are the first one's too and run once")
+    typer.echo(export_words(load_manifest(folder)))

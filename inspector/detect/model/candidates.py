@@ -35,7 +35,8 @@ class Candidates:
 def candidates(outputs: Outputs, head: Head) -> Candidates:
     """All boxes of finite size with a score of at least `head.lowest_score`, once for each label that has it.
 
-    Raises ModelError when the outputs have other shapes.
+    Raises ModelError when the outputs have other shapes, or no score at all is a number: a network that has
+    gone wrong finds nothing, which must not say that the part is good.
     """
     try:
         with np.errstate(all="ignore"):  # what is not finite goes below
@@ -47,6 +48,8 @@ def candidates(outputs: Outputs, head: Head) -> Candidates:
         raise ModelError(f"decode {head.decode} cannot read outputs {shapes}") from error
     if scores.shape[1] != len(head.labels):
         raise ModelError(f"the model has {scores.shape[1]} classes, the manifest {len(head.labels)} labels")
+    if scores.size and not np.isfinite(scores).any():
+        raise ModelError("no score of the network is a number; train the model or export it again")
     sound = np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     with np.errstate(invalid="ignore"):
         rows, labels = np.nonzero((scores >= head.lowest_score) & sound[:, None] & np.isfinite(scores))

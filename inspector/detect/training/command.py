@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from inspector.detect.commands import find_backbone, parse_size
+from inspector.detect.commands import export_words, find_backbone, parse_size
 from inspector.errors import ConfigError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -77,6 +77,7 @@ def train(
     typer.echo(
         f"{folder}: {manifest.how_made.defect_images} images with boxes, {len(manifest.labels)} labels"
     )
+    typer.echo(export_words(manifest))
     if "held_out_map50" in manifest.metrics:
         typer.echo(
             f"mAP@0.5 on {manifest.metrics['held_out_images']:.0f} images that it did not learn from: "
