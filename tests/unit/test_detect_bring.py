@@ -297,6 +297,15 @@ def test_what_does_not_fit_is_one_line_and_writes_nothing(
     assert not (tmp_path / "models").exists()
 
 
+def test_a_file_that_the_model_would_replace_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    path = network(tmp_path / "models" / "m" / "model.onnx", yolo_v8())
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="would be lost"):
+        bring(path, tmp_path / "models", options("yolo"))
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("keep", [0, 1, 40, -1, -200])
 def test_a_truncated_file_is_one_line_and_writes_nothing(tmp_path: Path, keep: int) -> None:
     path = network(tmp_path / "theirs.onnx", yolo_v8())

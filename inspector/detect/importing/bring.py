@@ -75,6 +75,9 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
     Raises ModelError for a file that is damaged, takes other inputs, gives other outputs, or holds an
     operator that the engine lacks; ConfigError for options that do not fit it. Nothing is written then.
     """
+    folder = models_dir / options.name
+    if path.resolve() == (folder / ONNX_NAME).resolve():
+        raise ConfigError(f"--name {options.name}: {path} would be lost; give the model another name")
     model = load_graph(path)
     entry = Entry(
         frame=options.frame,
@@ -115,7 +118,6 @@ def bring(path: Path, models_dir: Path, options: BringOptions) -> tuple[Path, Ma
     )
     manifest = msgspec.structs.replace(manifest, metrics=parity.metrics(EXPORT))
     whole = with_output_shapes(whole, run.shapes(), path)
-    folder = models_dir / options.name
     return folder, write_model(folder, whole.SerializeToString(), manifest)
 
 

@@ -48,7 +48,7 @@ def candidates(outputs: Outputs, head: Head) -> Candidates:
         raise ModelError(f"decode {head.decode} cannot read outputs {shapes}") from error
     if scores.shape[1] != len(head.labels):
         raise ModelError(f"the model has {scores.shape[1]} classes, the manifest {len(head.labels)} labels")
-    if scores.size and not np.isfinite(scores).any():
+    if scores.size and not np.isfinite(scores).all(axis=1).any():
         raise ModelError("no score of the network is a number; train the model or export it again")
     sound = np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     with np.errstate(invalid="ignore"):
@@ -163,6 +163,7 @@ def _boxes(outputs: Outputs, head: Head) -> tuple[F32, F32]:
             for role in ("boxes", "scores", "labels")
         )
         boxes, scores, labels = boxes.reshape(-1, 4), scores.reshape(-1), labels.reshape(-1)
+    labels = np.where(np.isnan(scores) & np.isnan(labels), 0, labels)  # told by `candidates`
     known = (labels >= 0) & (labels < len(head.labels))
     table = np.zeros((int(known.sum()), len(head.labels)), dtype=np.float32)
     table[np.arange(len(table)), labels[known].astype(np.int64)] = scores[known]
