@@ -1,10 +1,13 @@
-"""Ctrl-C while a command is still loading its parts ends it as at any later time: 130, and no traceback."""
+"""Ctrl-C ends a command whenever it comes, loading its parts or writing a model: 130, and no traceback."""
 
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from tiny_box_model import write_box_model
+from tiny_model import write_tiny_model
 
 SITE = """
 import os, signal, sys
@@ -35,3 +38,38 @@ def test_ctrl_c_while_loading_is_no_traceback(tmp_path: Path) -> None:
     )
     assert result.returncode == 130, result.stderr
     assert result.stderr == ""
+
+
+WRITING = """
+import os, signal, sys
+from inspector import cli
+from inspector.detect.model import model_folder
+
+whole = model_folder._write_through
+
+def stopped(path, data):
+    os.kill(os.getpid(), signal.SIGINT)
+    whole(path, data)
+
+model_folder._write_through = stopped
+sys.argv = ["inspector", "merge", "tiny", "boxes", "--name", "both"]
+cli.main()
+"""
+
+
+def test_ctrl_c_while_a_model_is_written_leaves_nothing(tmp_path: Path) -> None:
+    """All runs of the graphs have ended by then, and OpenVINO must not have freed the signal's stack."""
+    write_tiny_model(tmp_path / "models" / "tiny")
+    write_box_model(tmp_path / "models" / "boxes")
+    result = subprocess.run(
+        [sys.executable, "-c", WRITING],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert result.returncode == 130, result.stderr
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["boxes", "tiny"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inspector.detect.engines.openvino_runtime import ov
+from inspector.detect.engines.openvino_runtime import shared_core
 from inspector.errors import ModelError
 
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -21,7 +21,7 @@ class CpuRun:
     def __init__(self, data: bytes, origin: str, *, threads: int = 2) -> None:
         self._origin = origin
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-        core = ov.Core()
+        core = shared_core()
         try:
             self._compiled: Any = core.compile_model(core.read_model(data), "CPU", options)
         except RuntimeError as error:

@@ -4,6 +4,8 @@ An inspection cell calls nobody. `openvino` takes the tools as optional, and sta
 """
 
 import sys
+from functools import cache
+from typing import Any
 
 _TOOLS = "openvino.tools.ovc"
 
@@ -12,4 +14,15 @@ import openvino as ov  # noqa: E402
 
 del sys.modules[_TOOLS]
 
-__all__ = ["ov"]
+
+@cache
+def shared_core() -> Any:
+    """The process's own ov.Core, never freed.
+
+    With the last core OpenVINO unloads its CPU plugin, and frees the memory that the plugin had made the
+    stack of signal handlers: the next Ctrl-C would be a segmentation fault.
+    """
+    return ov.Core()
+
+
+__all__ = ["ov", "shared_core"]

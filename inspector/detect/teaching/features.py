@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from inspector.detect.engines.openvino_runtime import ov
+from inspector.detect.engines.openvino_runtime import shared_core
 from inspector.detect.model.manifest import InputLayout
 from inspector.detect.teaching.detail import PER_CELL, add_detail_features
 from inspector.detect.teaching.graph import (
@@ -158,7 +158,7 @@ def extract_detail(trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], *, thr
 
 def compile_bytes(model: bytes, threads: int) -> Callable[[dict[str, Any]], Any]:
     """Compile an ONNX model with the same precision as the engine has."""
-    core = ov.Core()
+    core = shared_core()
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled: Callable[[dict[str, Any]], Any] = core.compile_model(core.read_model(model), "CPU", options)
     return compiled
