@@ -126,9 +126,11 @@ def test_a_taught_graph_that_scores_otherwise_is_refused(
     monkeypatch.setattr(
         teach_module,
         "build_model",
-        lambda *given: _times(onnx.load_from_string(build(*given)), 1.05, SCORE_MAP),
+        lambda *given: _times(onnx.load_from_string(build(*given)), 2.0, SCORE_MAP),
     )
-    with pytest.raises(ModelError, match=r"disc: the fitted scorer and its graph give maps that differ by 5"):
+    with pytest.raises(
+        ModelError, match=r"disc: the fitted scorer and its graph give maps that differ by .* nothing was"
+    ):
         teach(images, None, models, backbone, options=TeachOptions(name="disc", size=(96, 64)))
 
 
