@@ -59,7 +59,7 @@ def check_export(
     run = CpuRun(model, "the new model")
     outputs = [run(image[None]) for image in pixels]
     what = f"{manifest.name}: the fitted scorer and its graph"
-    # Where a bank holds every patch of few images, their own maps are nothing but rounding: what counts is how
+    # Where a bank holds every patch of few images, their own maps are only rounding: what counts is how
     # far a difference goes towards the limit that boxes are cut at.
     scale = score_at(manifest.thresholds["box"], manifest.calibration)
     off = max(
