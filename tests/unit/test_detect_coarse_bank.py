@@ -15,7 +15,7 @@ from inspector.detect.engines.cpu_run import CpuRun
 from inspector.detect.model.decode import decode
 from inspector.detect.model.manifest import SCORE_MAP, InputLayout, load_manifest
 from inspector.detect.teaching.add import add_good
-from inspector.detect.teaching.coarse_bank import CoarseBank, lies_anywhere, spread
+from inspector.detect.teaching.coarse_bank import CoarseBank, lies_anywhere
 from inspector.detect.teaching.features import Projection, compile_bytes
 from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
 from inspector.detect.teaching.memory import load_memory
@@ -39,45 +39,41 @@ def test_the_place_of_a_cell_tells_or_it_does_not(count: int, seed: int) -> None
     assert lies_anywhere(features(count, of_the_place=0.2, seed=seed))
 
 
-def test_even_material_spreads_as_a_gaussian_and_uneven_more() -> None:
-    even = features(30, of_the_place=0.0)
-    assert spread(even) == pytest.approx(1.0, abs=0.25)
-    grain = np.random.default_rng(1).lognormal(size=(30, 8, 10, 1)).astype(np.float32)
-    assert spread(even * grain) > 2.0
-
-
-def test_a_background_that_never_changes_has_no_say() -> None:
-    """A backlight that saturates: without this, detail would count for nothing beside the coarse map."""
-    half_saturated = features(30, of_the_place=0.0)
-    half_saturated[:, :4] = 0.0
-    assert spread(half_saturated) == pytest.approx(1.0, abs=0.25)
-    assert spread(np.ones((5, 8, 10, 6), dtype=np.float32)) == 1.0
-
-
 @pytest.mark.parametrize("count", [2, 5])
 def test_images_of_one_colour_are_no_trouble(count: int) -> None:
-    blank = np.zeros((count, 4, 4, 6), dtype=np.float32)
-    assert not lies_anywhere(blank)
-    bank = CoarseBank.fit(blank)  # of fewer cells than PATCHES, all alike
+    fine, coarse = np.zeros((count, 8, 8, 3), np.float32), np.zeros((count, 4, 4, 6), np.float32)
+    assert not lies_anywhere(coarse)
+    bank = CoarseBank.fit(fine, coarse)  # of fewer cells than PATCHES, all alike
     assert np.isfinite(bank.patches).all()
-    assert bank.maps(blank).max() == 0.0
-    assert np.isfinite(bank.maps(blank + 1e4)).all()
+    assert bank.map(fine[0], coarse[0]).max() == 0.0
+    assert np.isfinite(bank.map(fine[0], coarse[0] + 1e4)).all()
+
+
+def test_without_an_image_its_own_cells_are_far() -> None:
+    fine, coarse = features(6, of_the_place=0.0)[:, :, :8], features(6, of_the_place=0.0, seed=1)[:, :4, :4]
+    bank = CoarseBank.fit(fine, coarse)
+    assert bank.map(fine[2], coarse[2]).max() < bank.without(2).map(fine[2], coarse[2]).min()
 
 
 @settings(max_examples=5)
-@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 99))
-def test_the_graph_gives_the_same_distances(rows: int, columns: int, seed: int) -> None:
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(2, 7), st.integers(0, 99))
+def test_the_graph_gives_the_same_distances(rows: int, columns: int, images: int, seed: int) -> None:
+    """With fewer patches than are compared at once, as many, and more."""
     rng = np.random.default_rng(seed)
-    cells = rng.normal(size=(7, rows, columns, 4)).astype(np.float32)
-    bank = CoarseBank.fit(cells[:-1])
+    fine = rng.normal(size=(images, 2 * rows, 2 * columns, 3)).astype(np.float32)
+    coarse = rng.normal(size=(images, rows, columns, 4)).astype(np.float32)
+    bank = CoarseBank.fit(fine[:-1], coarse[:-1])
     graph = GraphBuilder()
     graph.add("Cast", IMAGE, to=1)  # the graph must read its input
-    value = graph.constant(np.ascontiguousarray(cells[-1].transpose(2, 0, 1)[None]))
-    graph.add("Identity", bank.add_to(graph, value, (rows, columns)), name=SCORE_MAP)
+    values = [
+        graph.constant(np.ascontiguousarray(one.transpose(2, 0, 1)[None])) for one in (fine[-1], coarse[-1])
+    ]
+    grid = (2 * rows, 2 * columns)
+    graph.add("Identity", bank.add_to(graph, values[0], values[1], grid), name=SCORE_MAP)
     layout = InputLayout(width_px=8, height_px=8, pixel_format="Mono8")
-    model = finish(graph, layout, {SCORE_MAP: (1, 1, rows, columns)}, "bank")
+    model = finish(graph, layout, {SCORE_MAP: (1, 1, *grid)}, "bank")
     got = compile_bytes(model.SerializeToString(), 1)({IMAGE: np.zeros((1, 8, 8, 1), np.uint8)})[SCORE_MAP]
-    np.testing.assert_allclose(got[0, 0], bank.maps(cells[-1:])[0], rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(got[0, 0], bank.map(fine[-1], coarse[-1]), rtol=2e-3, atol=2e-3)
 
 
 def biscuit(seed: int, *, bitten: bool = False) -> tuple[np.ndarray, tuple[float, float]]:
@@ -162,7 +158,9 @@ def test_adding_gives_the_map_that_all_at_once_gives(
         CpuRun((folder / load_manifest(folder).onnx.file).read_bytes(), "biscuit")(image)[SCORE_MAP]
         for folder in (added, whole)
     ]
-    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-3, atol=1e-4)
+    # Not the same to the digit: the first images were rehearsed beside each other only.
+    assert np.corrcoef(np.log(maps[0]).ravel(), np.log(maps[1]).ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(maps[0].max(), maps[1].max(), rtol=0.2)
 
 
 def test_the_graph_takes_batches(taught: Path) -> None:

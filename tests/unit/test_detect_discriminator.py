@@ -12,7 +12,7 @@ from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import F32, IMAGE, GraphBuilder, finish
 from inspector.detect.teaching.held_out import Fitted, fit_and_check
 from inspector.detect.teaching.peaks import blur_kernel
-from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
+from inspector.detect.teaching.synthetic import Image, Synthetic, cell_change, spoiled_copies
 
 ROWS, COLUMNS = 12, 16
 
@@ -37,11 +37,11 @@ def good() -> F32:
 
 @pytest.fixture(scope="module")
 def synthetic() -> Synthetic:
-    made = list(spoil_all([texture(seed) for seed in range(20)], 4, (ROWS, COLUMNS)))
+    made = [one for seed in range(20) for one in spoiled_copies(texture(seed), seed, 4)]
     return Synthetic(
         np.stack([features(image) for image, _ in made]),
         np.arange(20).repeat(4),
-        np.stack([change for _, change in made]),
+        np.stack([cell_change(change, ROWS, COLUMNS) for _, change in made]),
     )
 
 

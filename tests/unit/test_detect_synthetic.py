@@ -10,7 +10,7 @@ from inspector.detect.teaching.synthetic import (
     Synthetic,
     cell_change,
     spoil,
-    spoil_all,
+    spoiled_copies,
 )
 
 
@@ -56,10 +56,10 @@ def test_a_cell_takes_the_strongest_change_within_it() -> None:
 
 
 def test_copies_differ_and_remember_their_origin() -> None:
-    made = list(spoil_all([texture(), texture()], 2, (12, 16)))
+    made = [one for number in range(2) for one in spoiled_copies(texture(), number, 2)]
     assert len(made) == 4
     images = [image for image, _ in made]
     assert all((images[i] != images[j]).any() for i in range(4) for j in range(i))
-    change = np.stack([cells for _, cells in made])
+    change = np.stack([cell_change(pixels, 12, 16) for _, pixels in made])
     synthetic = Synthetic(np.zeros((4, 12, 16, 2), np.float32), np.array([0, 0, 1, 1]), change)
     assert synthetic.made_from(np.array([1])).tolist() == [2, 3]

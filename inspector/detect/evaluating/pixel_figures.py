@@ -36,11 +36,11 @@ def pixel_figures(maps: Sequence[Map], masks: Sequence[Mask]) -> PixelFigures:
     """
     every = 1 + sum(int((~mask).sum()) for mask in masks) // _MOST_NORMAL
     normal = [one[~mask][::every] for one, mask in zip(maps, masks, strict=True)]
-    regions = [scores for one, mask in zip(maps, masks, strict=True) for scores in _regions(one, mask)]
+    regions = [scores for one, mask in zip(maps, masks, strict=True) for scores in regions_of(one, mask)]
     if not regions or not any(len(scores) for scores in normal):
         return PixelFigures(float("nan"), float("nan"), 0)
     low = np.sort(np.concatenate(normal))
-    return PixelFigures(auroc(low, np.concatenate(regions)), _aupro(low, regions), len(regions))
+    return PixelFigures(auroc(low, np.concatenate(regions)), aupro(low, regions), len(regions))
 
 
 def to_mask_size(score_map: Map, shape: tuple[int, int]) -> Map:
@@ -50,14 +50,14 @@ def to_mask_size(score_map: Map, shape: tuple[int, int]) -> Map:
     )
 
 
-def _regions(score_map: Map, mask: Mask) -> list[Map]:
-    """Scores of each connected region of the mask, sorted."""
+def regions_of(score_map: Map, mask: Mask) -> list[Map]:
+    """Scores of each connected region of the mask (8 neighbours), sorted."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     return [np.sort(score_map[labels == index]) for index in range(1, count)]
 
 
-def _aupro(normal: Map, regions: Sequence[Map]) -> float:
-    """`normal` and each of `regions` are sorted scores."""
+def aupro(normal: Map, regions: Sequence[Map]) -> float:
+    """As `pixel_figures`, of normal pixels' scores and those of each region, all sorted."""
     rank = len(normal) - 1 - np.rint(np.linspace(0, FALSE_POSITIVE_LIMIT, _STEPS) * len(normal))
     limits = normal[np.clip(rank, 0, None).astype(np.int64)]
     false_positives = 1.0 - np.searchsorted(normal, limits, side="left") / len(normal)

@@ -11,10 +11,9 @@ from inspector.detect.images import common_layout, list_images
 from inspector.detect.model.manifest import load_manifest
 from inspector.detect.picture_drift import more_pictures
 from inspector.detect.teaching.features import Trunk
-from inspector.detect.teaching.gather import Gather, first_of_each, rounded
+from inspector.detect.teaching.gather import Gather, first_of_each
 from inspector.detect.teaching.held_out import Progress
 from inspector.detect.teaching.memory import Memory, features_sha256, load_memory
-from inspector.detect.teaching.synthetic import Synthetic
 from inspector.detect.teaching.teach import MOST_IMAGES, Taught, learn, made_up_copies, write
 from inspector.errors import ConfigError, ModelError
 
@@ -33,7 +32,8 @@ def add_good(
 
     The scorer, its limit and the drift reference come out as if all images had been taught at once, but for
     two things that stay as first taught: the projection of the features, and a discriminator, or that there
-    is none although there are FEWEST_TO_DISCRIMINATE parts now. Images that the model knows count once.
+    is none although there are FEWEST_TO_DISCRIMINATE parts now. What balances the map (balance.py) saw each
+    image beside those that were there then. Images that the model knows count once.
     Raises ConfigError when there is nothing new or too much, ModelError for a model that nothing can be
     added to.
     """
@@ -62,11 +62,9 @@ def add_good(
         )
     if good:
         memory = replace(
-            memory,
+            _with_made_up(memory, gather, good),
             good=np.concatenate([memory.good, features[new].astype(np.float16)]),
             good_hashes=(*memory.good_hashes, *(hashes[index] for index in new)),
-            synthetic=_more_synthetic(memory, gather, good),
-            detail=None if memory.detail is None else memory.detail + gather.detail(good),
         )
     check = good, memory.good[len(memory.good) - len(good) :]
     defects: list[Path] = []
@@ -100,22 +98,24 @@ def add_good(
     return replace(taught, threshold_reset=reset)
 
 
-def _more_synthetic(memory: Memory, gather: Gather, good: list[Path]) -> Synthetic:
-    """As many of each image as there would be had all been taught at once."""
-    total = len(memory.good) + len(good)
-    discriminate = memory.judges is not None
-    copies = made_up_copies(total, discriminate=discriminate)
-    more = rounded(gather.synthetic(good, memory.projection, copies=copies, first=len(memory.good)))
-    if discriminate:
-        return more
+def _with_made_up(memory: Memory, gather: Gather, good: list[Path]) -> Memory:
+    """With as many of each image as there would be had all been taught at once, and with their detail."""
+    first = len(memory.good)
+    copies = made_up_copies(first + len(good), discriminate=memory.judges is not None)
+    if memory.judges is not None:  # those they have learned from are gone
+        more = gather.synthetic(good, memory.projection, copies=copies, first=first)
+        return replace(memory, synthetic=more)
     old = memory.synthetic
     number = np.arange(len(old.origin)) - np.searchsorted(old.origin, old.origin)  # among those of its image
-    old = old.take(np.flatnonzero(number < copies))
-    return Synthetic(
-        np.concatenate([old.features, more.features]),
-        np.concatenate([old.origin, more.origin]),
-        np.concatenate([old.change, more.change]),
-    )
+    kept = np.flatnonzero(number < copies)
+    old = old.take(kept)
+    if memory.detail is None or memory.rehearsal is None:
+        more = gather.synthetic(good, memory.projection, copies=copies, first=first)
+        return replace(memory, synthetic=old + more)
+    detail = memory.detail + gather.detail(good)
+    more, rehearsed = gather.rehearsed(good, memory.projection, detail, copies=copies, first=first)
+    rehearsal = memory.rehearsal.take(kept) + rehearsed
+    return replace(memory, synthetic=old + more, detail=detail, rehearsal=rehearsal)
 
 
 def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Memory, list[Path]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from inspector.detect.teaching.graph import F32, GraphBuilder
 
@@ -29,7 +30,7 @@ class BankScorer:
         rng = np.random.default_rng(0)
         if len(patches) > _CANDIDATES:
             patches = patches[rng.choice(len(patches), _CANDIDATES, replace=False)]
-        return BankScorer(coreset(patches, min(BANK_SIZE, len(patches))))
+        return BankScorer(patches[coreset(patches, min(BANK_SIZE, len(patches)))])
 
     def maps(self, features: F32) -> F32:
         """Scores of each cell, (N, rows, columns): distance to the nearest patch over sqrt(D)."""
@@ -57,8 +58,11 @@ class BankScorer:
         return graph.add("Sqrt", graph.add("Mul", total, graph.number(1.0 / depth)))
 
 
-def coreset(patches: F32, count: int) -> F32:
-    """Greedy k-centre (Sener and Savarese, 2018): each pick is farthest from those before it."""
+def coreset(patches: F32, count: int) -> npt.NDArray[np.int64]:
+    """Greedy k-centre (Sener and Savarese, 2018): each pick is farthest from those before it.
+
+    Returns indices.
+    """
     distance = np.full(len(patches), np.inf, dtype=np.float32)
     squares = (patches**2).sum(axis=1)
     chosen = np.empty(count, dtype=np.int64)
@@ -68,4 +72,4 @@ def coreset(patches: F32, count: int) -> F32:
         new = squares - 2.0 * (patches @ patches[pick]) + squares[pick]
         np.minimum(distance, new, out=distance)
         pick = int(distance.argmax())
-    return patches[chosen]
+    return chosen

@@ -14,8 +14,8 @@ from inspector.detect.model.manifest import SCORE_MAP, Manifest
 from inspector.detect.quantizing.gate import decoded_all, require_parity
 from inspector.detect.quantizing.parity import Parity
 from inspector.detect.risk.calibration import score_at
-from inspector.detect.teaching.detail import FineMap
 from inspector.detect.teaching.features import Trunk, extract_detail
+from inspector.detect.teaching.fine_map import FineMap
 from inspector.detect.teaching.graph import F32
 from inspector.detect.teaching.held_out import Scorer, score_images, score_maps
 from inspector.detect.teaching.packing import FINE_DEPTH, unpack
@@ -48,10 +48,7 @@ def check_export(
         maps = list(score_maps(scorer, kept, blur))
     else:
         details = extract_detail(trunk, pixels, threads=2)
-        maps = [
-            fine_map.map(detail, coarse)
-            for detail, coarse in zip(details, unpack(kept, FINE_DEPTH)[1], strict=True)
-        ]
+        maps = [fine_map.map(*three) for three in zip(details, *unpack(kept, FINE_DEPTH), strict=True)]
     reference = [
         decode_anomaly_map(float(score), score_map, manifest)
         for score, score_map in zip(score_images(scorer, kept, blur), maps, strict=True)

@@ -117,17 +117,23 @@ def extract(
     projection: Projection | None = None,
 ) -> Iterator[F32]:
     """Features of each image, (rows, columns, C or D), one after the other."""
-    model, output = feature_graph(trunk, projection)
-    compiled = compile_bytes(model, threads)
-    for image in images:
-        value = compiled({IMAGE: image[None]})[output]
-        yield np.ascontiguousarray(value[0].transpose(1, 2, 0))
+    graph = GraphBuilder()
+    outputs = _add_features(graph, trunk.add_levels(graph), trunk, projection)
+    return (features for (features,) in _each(graph, outputs, trunk, images, threads))
 
 
 def feature_graph(trunk: Trunk, projection: Projection | None) -> tuple[bytes, str]:
     """The serialised graph from the raw image to its features, and its output's name."""
     graph = GraphBuilder()
-    levels = trunk.add_levels(graph)
+    outputs = _add_features(graph, trunk.add_levels(graph), trunk, projection)
+    model = finish(graph, trunk.layout, outputs, "features")
+    return bytes(model.SerializeToString()), next(iter(outputs))
+
+
+def _add_features(
+    graph: GraphBuilder, levels: dict[str, str], trunk: Trunk, projection: Projection | None
+) -> dict[str, tuple[int, ...]]:
+    """The output's name and shape."""
     output = grid_features(graph, levels)
     coarse = levels.get("stride16")
     channels = packed_depth(_FINE_CHANNELS, _COARSE_CHANNELS if coarse else 0)
@@ -141,19 +147,45 @@ def feature_graph(trunk: Trunk, projection: Projection | None) -> tuple[bytes, s
         output = graph.add("Concat", output, spread, axis=1)
     if coarse or projection is not None:
         output = graph.add("Identity", output, name=PROJECTED)
-    model = finish(graph, trunk.layout, {output: (1, channels, trunk.rows, trunk.columns)}, "features")
-    return bytes(model.SerializeToString()), output
+    return {output: (1, channels, trunk.rows, trunk.columns)}
 
 
 def extract_detail(trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], *, threads: int) -> Iterator[F32]:
     """Features of each image at half the cell size, (2 rows, 2 columns, C), one after the other."""
     graph = GraphBuilder()
-    output = add_detail_features(graph, trunk.add_levels(graph))
-    shape = (1, 64, trunk.rows * PER_CELL, trunk.columns * PER_CELL)
-    model = finish(graph, trunk.layout, {output: shape}, "detail")
+    outputs = _add_detail(graph, trunk.add_levels(graph), trunk)
+    return (detail for (detail,) in _each(graph, outputs, trunk, images, threads))
+
+
+def extract_both(
+    trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], projection: Projection, *, threads: int
+) -> Iterator[tuple[F32, F32]]:
+    """What `extract` and `extract_detail` give, in one pass."""
+    graph = GraphBuilder()
+    levels = trunk.add_levels(graph)
+    outputs = _add_features(graph, levels, trunk, projection) | _add_detail(graph, levels, trunk)
+    return ((features, detail) for features, detail in _each(graph, outputs, trunk, images, threads))
+
+
+def _add_detail(graph: GraphBuilder, levels: dict[str, str], trunk: Trunk) -> dict[str, tuple[int, ...]]:
+    """The output's name and shape."""
+    output = add_detail_features(graph, levels)
+    return {output: (1, 64, trunk.rows * PER_CELL, trunk.columns * PER_CELL)}
+
+
+def _each(
+    graph: GraphBuilder,
+    outputs: dict[str, tuple[int, ...]],
+    trunk: Trunk,
+    images: Iterable[npt.NDArray[np.uint8]],
+    threads: int,
+) -> Iterator[list[F32]]:
+    """The outputs of each image, (rows, columns, channels), in their order."""
+    model = finish(graph, trunk.layout, outputs, "features")
     compiled = compile_bytes(model.SerializeToString(), threads)
     for image in images:
-        yield np.ascontiguousarray(compiled({IMAGE: image[None]})[output][0].transpose(1, 2, 0))
+        values = compiled({IMAGE: image[None]})
+        yield [np.ascontiguousarray(values[name][0].transpose(1, 2, 0)) for name in outputs]
 
 
 def compile_bytes(model: bytes, threads: int) -> Callable[[dict[str, Any]], Any]:

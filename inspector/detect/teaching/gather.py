@@ -2,18 +2,25 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from inspector.detect.frame_context import frame_context
 from inspector.detect.images import read_image
-from inspector.detect.teaching.detail import DetailSums
-from inspector.detect.teaching.features import Projection, Trunk, extract, extract_detail
+from inspector.detect.teaching.balance import F16, Rehearsal
+from inspector.detect.teaching.detail import PER_CELL, DetailSums
+from inspector.detect.teaching.features import Projection, Trunk, extract, extract_both, extract_detail
 from inspector.detect.teaching.graph import F32
 from inspector.detect.teaching.held_out import Progress
-from inspector.detect.teaching.synthetic import Image, Synthetic, spoil_all
+from inspector.detect.teaching.synthetic import (
+    Image,
+    Synthetic,
+    cell_change,
+    detail_change,
+    spoiled_copies,
+)
 from inspector.types import FrameContext
 
 _DIGEST: int = 16  # bytes; enough that no two images of a line share one by chance
@@ -45,22 +52,57 @@ class Gather:
         self, paths: Sequence[Path], projection: Projection, *, copies: int, first: int = 0
     ) -> Synthetic:
         """`copies` images with made-up defects of each; the images are numbered from `first`."""
-        total = copies * len(paths)
         changes: list[F32] = []
+        images = self._spoiled(paths, copies, first, changes, also_good=False)
+        features = list(extract(self.trunk, images, threads=self.threads, projection=projection))
+        return self._synthetic(features, changes, first, copies)
 
-        def images() -> Iterator[Image]:
-            what = "Making up defects"
-            good = (read_image(path, self.trunk.layout) for path in paths)
-            grid = (self.trunk.rows, self.trunk.columns)
-            for image, change in spoil_all(good, copies, grid, first=first):
+    def rehearsed(
+        self, paths: Sequence[Path], projection: Projection, sums: DetailSums, *, copies: int, first: int = 0
+    ) -> tuple[Synthetic, Rehearsal]:
+        """The same, with what detail says of them and of the good images. `sums` are of these and, where
+        there are any, of the images before `first`."""
+        changes: list[F32] = []
+        images = self._spoiled(paths, copies, first, changes, also_good=True)
+        detail = sums.fit()
+        features: list[F32] = []
+        good: list[F16] = []
+        made_up: list[F16] = []
+        both = extract_both(self.trunk, images, projection, threads=self.threads)
+        for index, (projected, own) in enumerate(both):
+            if index % (copies + 1) == 0:
+                detail = replace(detail, mean=sums.without(own))
+                good.append(detail.maps(own).astype(np.float16))
+            else:
+                features.append(projected)
+                made_up.append(detail.maps(own).astype(np.float16))
+        grid = PER_CELL * self.trunk.rows, PER_CELL * self.trunk.columns
+        change = np.stack([detail_change(one, *grid) for one in changes]).astype(np.float16)
+        rehearsal = Rehearsal(np.stack(good), np.stack(made_up), change)
+        return self._synthetic(features, changes, first, copies), rehearsal
+
+    def _spoiled(
+        self, paths: Sequence[Path], copies: int, first: int, changes: list[F32], *, also_good: bool
+    ) -> Iterator[Image]:
+        """Each image's copies with made-up defects, after itself where asked; `changes` hears of each."""
+        what, total = "Making up defects", copies * len(paths)
+        for number, path in enumerate(paths, first):
+            image = read_image(path, self.trunk.layout)
+            if also_good:
+                yield image
+            for spoiled, change in spoiled_copies(image, number, copies):
                 self.progress(what, len(changes), total)
                 changes.append(change)
-                yield image
-            self.progress(what, total, total)
+                yield spoiled
+        self.progress(what, total, total)
 
-        found = extract(self.trunk, images(), threads=self.threads, projection=projection)
-        features = np.stack(list(found))
-        return Synthetic(features, np.arange(first, first + len(paths)).repeat(copies), np.stack(changes))
+    def _synthetic(
+        self, features: Sequence[F32], changes: Sequence[F32], first: int, copies: int
+    ) -> Synthetic:
+        """In half precision, as it is kept, so that what is added later changes nothing of what was there."""
+        cells = np.stack([cell_change(one, self.trunk.rows, self.trunk.columns) for one in changes])
+        origin = first + np.arange(len(changes)) // copies
+        return Synthetic(_rounded(np.stack(features)), origin, _rounded(cells))
 
     def detail(self, paths: Sequence[Path]) -> DetailSums:
         images = self._images(paths, "Learning detail")
@@ -77,12 +119,8 @@ class Gather:
         self.progress(what, len(paths), len(paths))
 
 
-def rounded(synthetic: Synthetic) -> Synthetic:
-    """As it is kept, in half precision, so that what is added later changes nothing of what was there."""
-    features, change = (
-        array.astype(np.float16).astype(np.float32) for array in (synthetic.features, synthetic.change)
-    )
-    return Synthetic(features, synthetic.origin, change)
+def _rounded(array: F32) -> F32:
+    return array.astype(np.float16).astype(np.float32)
 
 
 def first_of_each(hashes: Sequence[str], known: Sequence[str] = ()) -> list[int]:

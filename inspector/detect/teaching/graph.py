@@ -6,6 +6,7 @@ Everything that decides is in this graph, so that any engine that runs ONNX give
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -127,6 +128,18 @@ def project(graph: GraphBuilder, features: str, matrix: F32, bias: F32) -> str:
     """A linear map (C to D channels) at every cell: `matrix` (D, C), `bias` (D,)."""
     weights = graph.constant(matrix[:, :, None, None])
     return graph.add("Conv", features, weights, graph.constant(bias), kernel_shape=[1, 1])
+
+
+def doubled(graph: GraphBuilder, value: str) -> str:
+    """(1, C, rows, columns) to (1, C, 2 rows, 2 columns), bilinear."""
+    scales = graph.constant(np.array([1, 1, 2, 2], dtype=np.float32))
+    return graph.add("Resize", value, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+def twice(cells: F32) -> F32:
+    """The same as `doubled`, of (rows, columns) or (rows, columns, C)."""
+    size = (2 * cells.shape[1], 2 * cells.shape[0])
+    return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def smoothed(graph: GraphBuilder, cell_map: str, rows: int, columns: int, blur: F32) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from inspector.detect.model.manifest import Calibration, InputLayout
 from inspector.detect.model.model_folder import MEMORY_NAME
+from inspector.detect.teaching.balance import F16, Rehearsal
 from inspector.detect.teaching.detail import DetailSums
 from inspector.detect.teaching.discriminator import Discriminator
 from inspector.detect.teaching.features import Projection, Trunk, feature_graph
@@ -24,7 +25,6 @@ from inspector.detect.teaching.held_out import Judges, Method
 from inspector.detect.teaching.synthetic import Synthetic
 from inspector.errors import ModelError
 
-F16 = npt.NDArray[np.float16]
 MOST_BYTES: Final = 256_000_000  # 500 images at the usual size take 100 MB
 _LAYERS: Final = 3
 
@@ -32,7 +32,7 @@ _LAYERS: Final = 3
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the arrays belong to: `model_sha256` the graph, `features_sha256` how features are made."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_sha256: str = ""
     features_sha256: str
     layout: InputLayout
@@ -50,7 +50,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Memory:
     """Features (N, rows, columns, D) of good and defective images, in the order they came, with the hashes
     of their pixels; those of images with made-up defects. `judges` with the `made_up_scores` of what they
-    learned from, where a discriminator was taught; `detail` where the map has it."""
+    learned from, where a discriminator was taught; `detail` and its `rehearsal` where the map has it."""
 
     about: About
     projection: Projection
@@ -60,6 +60,7 @@ class Memory:
     defect_hashes: tuple[str, ...]
     synthetic: Synthetic
     detail: DetailSums | None
+    rehearsal: Rehearsal | None
     judges: Judges | None = None
     made_up_scores: npt.NDArray[np.float64] | None = None
 
@@ -93,6 +94,10 @@ class Memory:
             arrays["detail_total"] = self.detail.total
             arrays["detail_products"] = self.detail.products
             arrays["detail_count"] = np.array(self.detail.count)
+        if self.rehearsal is not None:
+            arrays["rehearsed_good"] = self.rehearsal.good
+            arrays["rehearsed_made_up"] = self.rehearsal.made_up
+            arrays["rehearsed_change"] = self.rehearsal.change
         if self.judges is not None and self.made_up_scores is not None:
             arrays["made_up_scores"] = self.made_up_scores
             for name, judge in _named(self.judges).items():
@@ -125,7 +130,10 @@ def load_memory(folder: Path, model_sha256: str) -> Memory:
 
 
 def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
-    about = msgspec.json.decode(arrays["about"].tobytes(), type=About)
+    text = arrays["about"].tobytes()
+    if msgspec.json.decode(text)["format"] != About.__struct_defaults__[0]:
+        raise ValueError("another version wrote it")
+    about = msgspec.json.decode(text, type=About)
     rows, columns = about.network_height // 8, about.network_width // 8
     projection = Projection(_f32(arrays["matrix"]), _f32(arrays["bias"]))
     if "coarse_bias" in arrays:
@@ -138,8 +146,14 @@ def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
     for name in ("good", "defect"):
         if len(arrays[name]) != len(arrays[f"{name}_hashes"]):
             raise ValueError(f"{name} and its hashes differ in number")
-    detail = None
+    detail, rehearsal = None, None
     if "detail_count" in arrays:
+        rehearsed = (
+            np.asarray(arrays[f"rehearsed_{name}"], np.float16) for name in ("good", "made_up", "change")
+        )
+        rehearsal = Rehearsal(*rehearsed)
+        if len(rehearsal.good) != len(arrays["good"]) or len(rehearsal.made_up) != len(arrays["synthetic"]):
+            raise ValueError("its rehearsal is of other images")
         detail = DetailSums(
             int(np.asarray(arrays["detail_count"], dtype=np.int64)),
             np.asarray(arrays["detail_total"], dtype=np.float64),
@@ -161,6 +175,7 @@ def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
             _f32(arrays["synthetic"]), np.asarray(arrays["origin"], dtype=np.int64), _f32(arrays["change"])
         ),
         detail=detail,
+        rehearsal=rehearsal,
         judges=judges,
         made_up_scores=scores,
     )

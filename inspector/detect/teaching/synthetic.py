@@ -5,7 +5,7 @@ contrast; nothing here knows a product. After CutPaste (Li et al., 2021) and DRA
 al., 2021), with grey-level fields in place of a texture library.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,13 @@ class Synthetic:
     def take(self, chosen: npt.NDArray[np.int64]) -> "Synthetic":
         return Synthetic(self.features[chosen], self.origin[chosen], self.change[chosen])
 
+    def __add__(self, more: "Synthetic") -> "Synthetic":
+        return Synthetic(
+            np.concatenate([self.features, more.features]),
+            np.concatenate([self.origin, more.origin]),
+            np.concatenate([self.change, more.change]),
+        )
+
 
 def spoil(image: Image, rng: np.random.Generator) -> tuple[Image, F32]:
     """Paste a few defects into a uint8 image (height, width, channels).
@@ -69,16 +76,16 @@ def cell_change(change: F32, rows: int, columns: int) -> F32:
     return np.asarray(quarters.reshape(rows, 2, columns, 2).max(axis=(1, 3)), dtype=np.float32)
 
 
-def spoil_all(
-    images: Sequence[Image] | Iterator[Image], copies: int, grid: tuple[int, int], *, first: int = 0
-) -> Iterator[tuple[Image, F32]]:
-    """`copies` synthetic images of each, with the change of each cell of `grid` (rows, columns).
+def spoiled_copies(image: Image, number: int, copies: int) -> Iterator[tuple[Image, F32]]:
+    """Synthetic images of one, each with its change as `spoil` has it. `number` is the image's own among
+    all that are taught: what the defects are drawn from."""
+    for copy in range(copies):
+        yield spoil(image, np.random.default_rng((number, copy)))
 
-    An image's number, counted from `first`, is what its defects are drawn from."""
-    for number, image in enumerate(images, first):
-        for copy in range(copies):
-            spoiled, change = spoil(image, np.random.default_rng((number, copy)))
-            yield spoiled, cell_change(change, *grid)
+
+def detail_change(change: F32, rows: int, columns: int) -> F32:
+    """The mean change within each cell of a map (rows, columns)."""
+    return np.asarray(cv2.resize(change, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _resize(image: F32, size: tuple[int, int]) -> F32:

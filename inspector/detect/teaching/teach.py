@@ -31,10 +31,11 @@ from inspector.detect.risk.calibration import (
     fit_with_defects,
     probability,
 )
-from inspector.detect.teaching.detail import PER_CELL, FineMap
+from inspector.detect.teaching.detail import PER_CELL
 from inspector.detect.teaching.export_check import F16, check_export
 from inspector.detect.teaching.features import Projection, Trunk
-from inspector.detect.teaching.gather import Gather, first_of_each, rounded
+from inspector.detect.teaching.fine_map import FineMap
+from inspector.detect.teaching.gather import Gather, first_of_each
 from inspector.detect.teaching.graph import (
     F32,
     SCORE,
@@ -53,7 +54,7 @@ from inspector.detect.teaching.held_out import (
     fit_and_check,
 )
 from inspector.detect.teaching.memory import MOST_BYTES, About, Memory, features_sha256
-from inspector.detect.teaching.packing import FINE_DEPTH, unpack
+from inspector.detect.teaching.packing import FINE_DEPTH
 from inspector.detect.teaching.peaks import blur_kernel
 from inspector.detect.teaching.two_scales import TwoScales
 from inspector.errors import ConfigError
@@ -152,6 +153,12 @@ def teach(
         defect_features, defect_hashes = gather.features(defects, "Reading defects", projection)
 
     copies = made_up_copies(len(good), discriminate=discriminate)
+    detail = rehearsal = None
+    if two_scales:
+        detail = gather.detail(good)
+        synthetic, rehearsal = gather.rehearsed(good, projection, detail, copies=copies)
+    else:
+        synthetic = gather.synthetic(good, projection, copies=copies)
     memory = Memory(
         about=About(
             features_sha256=features_sha256(trunk), layout=layout, network_width=width, network_height=height,
@@ -163,8 +170,9 @@ def teach(
         good_hashes=tuple(hashes[index] for index in kept),
         defect=defect_features.astype(np.float16),
         defect_hashes=defect_hashes,
-        synthetic=rounded(gather.synthetic(good, projection, copies=copies)),
-        detail=gather.detail(good) if two_scales else None,
+        synthetic=synthetic,
+        detail=detail,
+        rehearsal=rehearsal,
     )  # fmt: skip
     learned = learn(memory, discriminate=discriminate, progress=progress)
     manifest = _manifest(trunk, options, learned, taught_pictures(gather.pictures(good)))
@@ -263,7 +271,11 @@ def write(
     memory, fitted = learned.memory, learned.fitted
     fine_map = None
     if memory.detail is not None:
-        fine_map = FineMap.fit(memory.detail.fit(), *unpack(memory.good.astype(np.float32), FINE_DEPTH))
+        assert memory.rehearsal is not None
+        fine_map = FineMap.fit(
+            memory.detail.fit(), memory.good.astype(np.float32), memory.synthetic, memory.rehearsal,
+            fitted,
+        )  # fmt: skip
     model = build_model(trunk, memory.projection, fitted.scorer, learned.blur, fine_map)
     parity = check_export(
         model, manifest, *check, trunk=trunk, scorer=fitted.scorer, blur=learned.blur, fine_map=fine_map
@@ -293,7 +305,7 @@ def build_model(
         assert fine_map is not None
         coarse = projection.coarse.add_to(graph, levels["stride16"])
         scorer.add_score(graph, fine, coarse, grid, blur)
-        fine_map.add_to(graph, levels, coarse, grid)
+        fine_map.add_to(graph, levels, fine, coarse, grid)
         finer = PER_CELL
     else:
         image_score(graph, scorer.add_to(graph, fine), *grid, blur)
