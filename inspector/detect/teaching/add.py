@@ -51,8 +51,8 @@ def add_good(
     gather = Gather(trunk, threads, progress)
     good = list_images(good_dir)
     common_layout(good, about.layout)
-    features, hashes = gather.features(good, "Reading good parts", memory.projection)
-    new = first_of_each(hashes, memory.good_hashes)
+    read = gather.features(good, "Reading good parts", memory.projection)
+    new = first_of_each(read.hashes, memory.good_hashes)
     left_out = len(good) - len(new)
     good = [good[index] for index in new]
     if len(memory.good) + len(good) > MOST_IMAGES:
@@ -63,8 +63,8 @@ def add_good(
     if good:
         memory = replace(
             _with_made_up(memory, gather, good),
-            good=np.concatenate([memory.good, features[new].astype(np.float16)]),
-            good_hashes=(*memory.good_hashes, *(hashes[index] for index in new)),
+            good=np.concatenate([memory.good, read.features[new].astype(np.float16)]),
+            good_hashes=(*memory.good_hashes, *(read.hashes[index] for index in new)),
         )
     check = good, memory.good[len(memory.good) - len(good) :]
     defects: list[Path] = []
@@ -79,7 +79,7 @@ def add_good(
     learned = learn(memory, discriminate=False, progress=progress)
     pictures = manifest.pictures
     if pictures is not None:
-        pictures = more_pictures(pictures, gather.pictures(good))
+        pictures = more_pictures(pictures, [read.pictures[index] for index in new])
     made, reset = manifest.how_made, manifest.calibration != about.calibration
     manifest = msgspec.structs.replace(
         manifest,
@@ -120,11 +120,11 @@ def _with_made_up(memory: Memory, gather: Gather, good: list[Path]) -> Memory:
 
 def _with_defects(memory: Memory, gather: Gather, paths: list[Path]) -> tuple[Memory, list[Path]]:
     """With those that are new, and which these are."""
-    features, hashes = gather.features(paths, "Reading defects", memory.projection)
-    new = first_of_each(hashes, memory.defect_hashes)
+    read = gather.features(paths, "Reading defects", memory.projection)
+    new = first_of_each(read.hashes, memory.defect_hashes)
     memory = replace(
         memory,
-        defect=np.concatenate([memory.defect, features[new].astype(np.float16)]),
-        defect_hashes=(*memory.defect_hashes, *(hashes[index] for index in new)),
+        defect=np.concatenate([memory.defect, read.features[new].astype(np.float16)]),
+        defect_hashes=(*memory.defect_hashes, *(read.hashes[index] for index in new)),
     )
     return memory, [paths[index] for index in new]

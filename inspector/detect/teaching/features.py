@@ -1,6 +1,7 @@
 """Features of images for teach-in, by the very graph that the finished model will hold."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -158,7 +159,11 @@ def extract_detail(trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], *, thr
 
 
 def extract_both(
-    trunk: Trunk, images: Iterable[npt.NDArray[np.uint8]], projection: Projection, *, threads: int
+    trunk: Trunk,
+    images: Iterable[npt.NDArray[np.uint8]],
+    *,
+    threads: int,
+    projection: Projection | None = None,
 ) -> Iterator[tuple[F32, F32]]:
     """What `extract` and `extract_detail` give, in one pass."""
     graph = GraphBuilder()
@@ -180,12 +185,19 @@ def _each(
     images: Iterable[npt.NDArray[np.uint8]],
     threads: int,
 ) -> Iterator[list[F32]]:
-    """The outputs of each image, (rows, columns, channels), in their order."""
+    """The outputs of each image, (rows, columns, channels), in their order.
+
+    The next image is read, or made, on a thread of its own meanwhile.
+    """
     model = finish(graph, trunk.layout, outputs, "features")
     compiled = compile_bytes(model.SerializeToString(), threads)
-    for image in images:
-        values = compiled({IMAGE: image[None]})
-        yield [np.ascontiguousarray(values[name][0].transpose(1, 2, 0)) for name in outputs]
+    source = iter(images)
+    with ThreadPoolExecutor(1) as aside:
+        coming = aside.submit(next, source, None)
+        while (image := coming.result()) is not None:
+            coming = aside.submit(next, source, None)
+            values = compiled({IMAGE: image[None]})
+            yield [np.ascontiguousarray(values[name][0].transpose(1, 2, 0)) for name in outputs]
 
 
 def compile_bytes(model: bytes, threads: int) -> Callable[[dict[str, Any]], Any]:

@@ -27,6 +27,16 @@ _DIGEST: int = 16  # bytes; enough that no two images of a line share one by cha
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Features (N, rows, columns, C or D) of images, a hash of each one's pixels as the model takes them, and
+    its light and focus, as the engine measures them of a frame."""
+
+    features: F32
+    hashes: tuple[str, ...]
+    pictures: tuple[FrameContext, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Gather:
     """Reads images for one trunk. `progress` is told of each; not thread-safe."""
 
@@ -34,19 +44,28 @@ class Gather:
     threads: int
     progress: Progress
 
-    def features(
-        self, paths: Sequence[Path], what: str, projection: Projection | None = None
-    ) -> tuple[F32, tuple[str, ...]]:
-        """Features (N, rows, columns, C or D), and a hash of each image's pixels as the model takes them."""
-        hashes: list[str] = []
+    def features(self, paths: Sequence[Path], what: str, projection: Projection | None = None) -> Read:
+        """What `paths` show, each read once."""
+        read = _Reading()
+        images = read.each(self._images(paths, what))
+        found = list(extract(self.trunk, images, threads=self.threads, projection=projection))
+        return Read(np.stack(found), tuple(read.hashes), tuple(read.pictures))
 
-        def images() -> Iterator[Image]:
-            for image in self._images(paths, what):
-                hashes.append(hashlib.sha256(image.tobytes()).hexdigest()[: 2 * _DIGEST])
-                yield image
+    def features_and_detail(self, paths: Sequence[Path], what: str) -> tuple[Read, DetailSums]:
+        """The same without a projection, and the sums of detail over all different images, in one pass."""
+        read, found = _Reading(), list[F32]()
+        images = read.each(self._images(paths, what))
 
-        found = list(extract(self.trunk, images(), threads=self.threads, projection=projection))
-        return np.stack(found), tuple(hashes)
+        def details() -> Iterator[F32]:
+            for index, (features, detail) in enumerate(
+                extract_both(self.trunk, images, threads=self.threads)
+            ):
+                found.append(features)
+                if read.hashes[index] not in read.hashes[:index]:
+                    yield detail
+
+        sums = DetailSums.of(details())
+        return Read(np.stack(found), tuple(read.hashes), tuple(read.pictures)), sums
 
     def synthetic(
         self, paths: Sequence[Path], projection: Projection, *, copies: int, first: int = 0
@@ -68,7 +87,7 @@ class Gather:
         features: list[F32] = []
         good: list[F16] = []
         made_up: list[F16] = []
-        both = extract_both(self.trunk, images, projection, threads=self.threads)
+        both = extract_both(self.trunk, images, threads=self.threads, projection=projection)
         for index, (projected, own) in enumerate(both):
             if index % (copies + 1) == 0:
                 detail = replace(detail, mean=sums.without(own))
@@ -108,15 +127,25 @@ class Gather:
         images = self._images(paths, "Learning detail")
         return DetailSums.of(extract_detail(self.trunk, images, threads=self.threads))
 
-    def pictures(self, paths: Sequence[Path]) -> list[FrameContext]:
-        """Light and focus of each, as the engine measures them of a frame."""
-        return [frame_context(image[None]) for image in self._images(paths, "Measuring light and focus")]
-
     def _images(self, paths: Sequence[Path], what: str) -> Iterator[Image]:
         for done, path in enumerate(paths):
             self.progress(what, done, len(paths))
             yield read_image(path, self.trunk.layout)
         self.progress(what, len(paths), len(paths))
+
+
+class _Reading:
+    """Hears of images on their way."""
+
+    def __init__(self) -> None:
+        self.hashes: list[str] = []
+        self.pictures: list[FrameContext] = []
+
+    def each(self, images: Iterator[Image]) -> Iterator[Image]:
+        for image in images:
+            self.hashes.append(hashlib.sha256(image.tobytes()).hexdigest()[: 2 * _DIGEST])
+            self.pictures.append(frame_context(image[None]))
+            yield image
 
 
 def _rounded(array: F32) -> F32:

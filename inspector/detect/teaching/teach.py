@@ -35,7 +35,7 @@ from inspector.detect.teaching.detail import PER_CELL
 from inspector.detect.teaching.export_check import F16, check_export
 from inspector.detect.teaching.features import Projection, Trunk
 from inspector.detect.teaching.fine_map import FineMap
-from inspector.detect.teaching.gather import Gather, first_of_each
+from inspector.detect.teaching.gather import Gather, Read, first_of_each
 from inspector.detect.teaching.graph import (
     F32,
     SCORE,
@@ -137,26 +137,29 @@ def teach(
     basis_paths = good
     if len(good) > _BASIS_IMAGES:
         basis_paths = [good[i * len(good) // _BASIS_IMAGES] for i in range(_BASIS_IMAGES)]
-    basis, hashes = gather.features(basis_paths, "Learning features")
-    projection = Projection.fit(basis, FINE_DEPTH)
-    if basis_paths is good:
-        good_features = projection.apply(basis)
+    sums = None
+    if two_scales and basis_paths is good:
+        read, sums = gather.features_and_detail(good, "Learning features")
     else:
-        good_features, hashes = gather.features(good, "Reading good parts", projection)
-    del basis
-    kept = first_of_each(hashes)
+        read = gather.features(basis_paths, "Learning features")
+    projection = Projection.fit(read.features, FINE_DEPTH)
+    if basis_paths is good:
+        read = replace(read, features=projection.apply(read.features))
+    else:
+        read = gather.features(good, "Reading good parts", projection)
+    kept = first_of_each(read.hashes)
     left_out = len(good) - len(kept)
     good = [good[index] for index in kept]
     check_count(len(good), good_dir, "different ")
-    defect_features, defect_hashes = good_features[:0], tuple[str, ...]()
+    bad = Read(read.features[:0], (), ())
     if defects:
-        defect_features, defect_hashes = gather.features(defects, "Reading defects", projection)
+        bad = gather.features(defects, "Reading defects", projection)
 
     copies = made_up_copies(len(good), discriminate=discriminate)
-    detail = rehearsal = None
+    rehearsal = None
     if two_scales:
-        detail = gather.detail(good)
-        synthetic, rehearsal = gather.rehearsed(good, projection, detail, copies=copies)
+        sums = sums or gather.detail(good)
+        synthetic, rehearsal = gather.rehearsed(good, projection, sums, copies=copies)
     else:
         synthetic = gather.synthetic(good, projection, copies=copies)
     memory = Memory(
@@ -166,16 +169,16 @@ def teach(
             defect_share=options.defect_share, calibration=UNCALIBRATED,
         ),
         projection=projection,
-        good=good_features[kept].astype(np.float16),
-        good_hashes=tuple(hashes[index] for index in kept),
-        defect=defect_features.astype(np.float16),
-        defect_hashes=defect_hashes,
+        good=read.features[kept].astype(np.float16),
+        good_hashes=tuple(read.hashes[index] for index in kept),
+        defect=bad.features.astype(np.float16),
+        defect_hashes=bad.hashes,
         synthetic=synthetic,
-        detail=detail,
+        detail=sums,
         rehearsal=rehearsal,
     )  # fmt: skip
     learned = learn(memory, discriminate=discriminate, progress=progress)
-    manifest = _manifest(trunk, options, learned, taught_pictures(gather.pictures(good)))
+    manifest = _manifest(trunk, options, learned, taught_pictures([read.pictures[index] for index in kept]))
     return write(
         models_dir / options.name, manifest, learned, trunk,
         check=(good, memory.good), progress=progress, left_out=left_out,
