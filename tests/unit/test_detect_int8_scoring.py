@@ -11,6 +11,7 @@ from inspector.detect.quantizing.byte_entry import byte_range, with_byte_entry
 from inspector.detect.quantizing.q_dq import Range, quantized
 from inspector.detect.quantizing.scoring import LARGEST_RESIDUAL, with_convolved_scoring
 from inspector.detect.teaching.bank import BankScorer
+from inspector.detect.teaching.coarse_bank import CoarseBank
 from inspector.detect.teaching.gaussian import GaussianScorer
 from inspector.detect.teaching.graph import GraphBuilder, finish, network_input
 
@@ -67,6 +68,32 @@ def test_what_has_no_matrix_for_each_cell_stays_as_it_is() -> None:
     scoring = with_convolved_scoring(model)
     assert scoring.residuals == {}
     assert [node.op_type for node in scoring.model.graph.node] == [n.op_type for n in model.graph.node]
+
+
+def bank_graph() -> onnx.ModelProto:
+    """As `scoring_graph`, with patches of more images than are compared at once."""
+    fine = features(0, 12) / 40
+    coarse = features(1, 12)[:, ::2, ::2] / 40
+    graph = GraphBuilder()
+    value = graph.add("Transpose", graph.add("Cast", "image", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    kernel = np.random.default_rng(5).normal(size=(DEPTH, 3, 1, 1)).astype(np.float32) / 40
+    projected = graph.add("Conv", value, graph.constant(kernel), kernel_shape=[1, 1])
+    halved = graph.add("AveragePool", projected, kernel_shape=[2, 2], strides=[2, 2])
+    distances = CoarseBank.fit(fine, coarse).add_to(graph, projected, halved, (ROWS, COLUMNS))
+    graph.add("Reshape", distances, graph.integers(ROWS * COLUMNS), name=CELL_MAP)
+    return finish(graph, LAYOUT, {CELL_MAP: (ROWS * COLUMNS,)}, "bank")
+
+
+def test_distances_from_patches_in_int8_stay_within_three_hundredths() -> None:
+    model = bank_graph()
+    scoring = with_convolved_scoring(model)
+    assert len(scoring.compared) == 3  # of 576 patches, 250 at once
+    (taken,) = set(scoring.compared.values())
+    ranges = {taken: Range(-120.0, 120.0)}  # of all cells here
+    int8 = quantized(scoring.model, list(scoring.compared), ranges, "asymmetric")
+    assert sum(tensor.data_type == onnx.TensorProto.INT8 for tensor in int8.graph.initializer) >= 3
+    for seed in range(3):
+        np.testing.assert_allclose(cells(int8, seed), cells(model, seed), rtol=0.03)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from inspector.detect.engines.openvino_bindings import ov
+from inspector.detect.engines.openvino_bindings import engine_core, ov
 from inspector.detect.engines.whole_file import write_whole
 
 _MAGIC: Final = b"INSPOV01"
@@ -52,7 +52,7 @@ def compiled_model(
 def _loaded(
     onnx_path: Path, model_sha256: str, options: Mapping[str, Any], folder: Path | None
 ) -> tuple[Any, Any]:
-    core = ov.Core()
+    core = engine_core()
     if folder is None:
         return core.compile_model(str(onnx_path), "CPU", dict(options)), None
     header = _Header(

@@ -7,6 +7,7 @@ classes do. A later `import openvino` in the same process gets the whole package
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -28,4 +29,15 @@ def _bindings() -> Any:
 
 ov = _bindings()
 
-__all__ = ["ov"]
+
+@cache
+def engine_core() -> Any:
+    """The process's own core for engines, never freed.
+
+    With the last core OpenVINO unloads its CPU plugin, and frees the memory that the plugin had made the
+    stack of signal handlers: the next signal would be a segmentation fault.
+    """
+    return ov.Core()
+
+
+__all__ = ["engine_core", "ov"]

@@ -17,11 +17,7 @@ del sys.modules[_TOOLS]
 
 @cache
 def shared_core() -> Any:
-    """The process's own ov.Core, never freed.
-
-    With the last core OpenVINO unloads its CPU plugin, and frees the memory that the plugin had made the
-    stack of signal handlers: the next Ctrl-C would be a segmentation fault.
-    """
+    """The process's own ov.Core, never freed, as `openvino_bindings.engine_core`."""
     return ov.Core()
 
 

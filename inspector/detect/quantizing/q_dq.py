@@ -18,6 +18,7 @@ F32 = npt.NDArray[np.float32]
 Activations = Literal["asymmetric", "symmetric"]
 """asymmetric: uint8 with a zero point, all 256 steps are used. symmetric: int8 around 0, as TensorRT asks."""
 
+_OF_QUANTIZED: Final = ("Add", "ReduceSumSquare")  # take the same steps as the convolutions beside them
 _FOLLOWED: Final = ("Clip", "Relu")  # fused into the operator before them: quantized after, not between
 
 
@@ -90,7 +91,7 @@ def quantized(
                 made.extend(constants)
                 gone.add(node.input[1])
             kept.input[1] = _dq(node.input[1])
-        elif node.op_type == "Add" and all(name in ranges for name in node.input):
+        elif node.op_type in _OF_QUANTIZED and all(name in ranges for name in node.input):
             kept.input[:] = [_dq(name) for name in node.input]
         nodes.append(kept)
         for name in node.output:
@@ -141,13 +142,24 @@ def _activation(
     ], constants
 
 
-def _weights(name: str, value: F32, *, shared: bool) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def rounded_weights(value: F32) -> F32:
+    """What is left of weights, one scale for each output channel."""
+    steps, scale = _steps(value, shared=False)
+    return np.asarray(steps * scale.reshape(-1, *[1] * (value.ndim - 1)), dtype=np.float32)
+
+
+def _steps(value: F32, *, shared: bool) -> tuple[npt.NDArray[np.int8], F32]:
     rows = value.reshape(1 if shared else len(value), -1)
     scale = np.maximum(np.abs(rows).max(axis=1), 1e-12).astype(np.float32) / np.float32(127.0)
     steps = np.rint(value / scale.reshape(-1, *[1] * (value.ndim - 1)))
+    return np.clip(steps, -127, 127).astype(np.int8), scale
+
+
+def _weights(name: str, value: F32, *, shared: bool) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    steps, scale = _steps(value, shared=shared)
     zeros = np.zeros(scale.shape, dtype=np.int8)
     constants = [
-        numpy_helper.from_array(np.clip(steps, -127, 127).astype(np.int8), f"{name}/int8"),
+        numpy_helper.from_array(steps, f"{name}/int8"),
         numpy_helper.from_array(scale.reshape(()) if shared else scale, f"{name}/scale"),
         numpy_helper.from_array(zeros.reshape(()) if shared else zeros, f"{name}/zero"),
     ]

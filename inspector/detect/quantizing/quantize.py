@@ -88,8 +88,8 @@ def quantize(
     good, defect = _images(data)
     fit_good, held_good = good[0::2], good[1::2]
     fit_defect, held_defect = defect[0::2], defect[1::2]
-    ranges = _ranges(original, chosen, [*fit_good, *fit_defect], manifest, options, progress)
-    chosen, ranges = _without_scoring(original, chosen, ranges)
+    measured = _ranges(original, chosen, [*fit_good, *fit_defect], manifest, options, progress)
+    chosen, ranges = _without_scoring(original, chosen, measured)
     how: Activations = "symmetric" if options.for_gpu else "asymmetric"
     source, one_scale = original, set[str]()
     if not options.for_gpu:
@@ -97,7 +97,8 @@ def quantize(
         ranges |= {name: Range(*values) for name, values in exact.items() if name in ranges}
         scoring = with_convolved_scoring(original)
         one_scale = set(scoring.residuals)
-        chosen = [*chosen, *scoring.residuals]
+        chosen = [*chosen, *scoring.residuals, *scoring.compared]
+        ranges |= {cells: measured[cells] for cells in scoring.compared.values()}
         ranges |= dict.fromkeys(scoring.residuals.values(), Range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
         source = with_byte_entry(scoring.model)
     model = quantized(source, chosen, ranges, how, one_scale)

@@ -1,9 +1,12 @@
 """Writes what scores in the form that int8 suits. Pure but for ONNX objects.
 
-After the backbone two steps are left that cost time and memory: each cell's own matrix (gaussian.py) and
-the whitening of the map's fine part (detail.py). Both multiply residuals, of which some weigh a hundred
-times more than others. Here each is first brought to the unit in which it counts, which lets all share one
-step of 1/256, and the products become convolutions, whose weights an engine keeps as bytes.
+After the backbone three steps are left that cost time and memory: each cell's own matrix (gaussian.py), the
+whitening of the map's fine part (detail.py) and the comparison with patches (coarse_bank.py). The first two
+multiply residuals, of which some weigh a hundred times more than others. Here each is first brought to the
+unit in which it counts, which lets all share one step of 1/256, and the products become convolutions, whose
+weights an engine keeps as bytes. Patches are rounded to those weights, so that what is left is the exact
+distance between a rounded cell and a rounded patch: of two large products that nearly cancel, the steps
+would be seen.
 """
 
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inspector.detect.quantizing.q_dq import F32
+from inspector.detect.quantizing.q_dq import F32, rounded_weights
 
 LARGEST_RESIDUAL: Final = 6.0
 """Of a weighed residual; more counts as that much. A part's distance is 1 where it is as usual, and one
@@ -24,10 +27,12 @@ good part by a thousandth."""
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The graph rewritten, and its new convolutions: output and the residuals that each takes, by name."""
+    """The graph rewritten, and its convolutions: output and the residuals that each takes, by name; of those
+    that compare with patches, output and the cells."""
 
     model: onnx.ModelProto
     residuals: Mapping[str, str]
+    compared: Mapping[str, str]
 
 
 def with_convolved_scoring(model: onnx.ModelProto) -> Scoring:
@@ -36,16 +41,17 @@ def with_convolved_scoring(model: onnx.ModelProto) -> Scoring:
     copy.CopyFrom(model)
     graph = copy.graph
     writer = _Writer(graph)
-    made: dict[str, str] = {}
+    made, compared = dict[str, str](), dict[str, str]()
     for node in list(graph.node):
         if node.op_type == "MatMul":
             made |= writer.cells(node)
         elif node.op_type == "Conv":
             made |= writer.whitening(node)
+            compared |= writer.patches(node)
     del graph.value_info[:]
     writer.drop_unused()
     onnx.checker.check_model(copy)
-    return Scoring(copy, made)
+    return Scoring(copy, made, compared)
 
 
 class _Writer:
@@ -102,6 +108,17 @@ class _Writer:
             product, helper.make_node("Mul", [residuals.output[0], unit], [f"{name}/weighed"]), changed
         )
         return {name: f"{name}/weighed"}
+
+    def patches(self, product: onnx.NodeProto) -> dict[str, str]:
+        """-2 times each patch's product with a cell, plus the patch's square, of which the least is taken."""
+        takers = [node for node in self._graph.node if product.output[0] in node.input]
+        kernel = self._value(product.input[1])
+        if kernel is None or len(product.input) != 3 or [node.op_type for node in takers] != ["ReduceMin"]:
+            return {}
+        name, rounded = product.output[0], rounded_weights(kernel)
+        product.input[1] = self._constant(f"{name}/w", rounded)
+        product.input[2] = self._constant(f"{name}/squares", ((rounded / 2.0) ** 2).sum(axis=(1, 2, 3)))
+        return {name: product.input[0]}
 
     def drop_unused(self) -> None:
         """What made the old products' matrices is left over."""
