@@ -127,6 +127,7 @@ class Loop:
         return None
 
     def _serve(self, service: Service) -> None:
+        self._beat(ServiceState.DEGRADED if self._context.degraded else ServiceState.READY, force=True)
         backoff = _Backoff()
         wake_ns: int | None = None
         while not self._stopping:
