@@ -50,14 +50,22 @@ def test_the_half_that_shows_defects_counts(seed: int) -> None:
 @settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_the_maps_peaks_lie_where_the_scores_lie(seed: int) -> None:
+    """Of made-up defects at least as high: else what the score rejects would show nowhere."""
     rehearsal, good, made_up = rehearsed(shows_in_detail=True, shows_in_coarse=True, seed=seed)
-    balance = found(rehearsal, good, made_up)
-    for detail, coarse, scores in (
-        (rehearsal.good, good, GOOD_SCORES),
-        (rehearsal.made_up, made_up, MADE_UP_SCORES),
-    ):
-        peaks = [balance.of(*both).max() for both in zip(detail.astype(np.float32), coarse, strict=True)]
-        assert np.median(peaks) == pytest.approx(np.median(scores), rel=0.05)
+    for made_up_score in (1.7, 10.0):
+        scores = np.full(MADE_UP, made_up_score)
+        balance = find_balance(rehearsal, list(good), list(made_up), GOOD_SCORES, scores)
+        of_good, of_made_up = (
+            float(
+                np.median(
+                    [balance.of(*one).max() for one in zip(detail.astype(np.float32), other, strict=True)]
+                )
+            )
+            for detail, other in ((rehearsal.good, good), (rehearsal.made_up, made_up))
+        )
+        assert of_good == pytest.approx(1.5, rel=0.05)
+        assert of_made_up >= 0.95 * made_up_score
+    assert of_made_up == pytest.approx(10.0, rel=0.05)
 
 
 def test_defects_that_nobody_can_see_give_a_map_all_the_same() -> None:

@@ -69,6 +69,22 @@ def test_a_part_that_passes_has_no_boxes_whatever_a_map_of_another_scale_says() 
         assert len(decoded.detections) == boxes
 
 
+def test_a_part_that_only_its_score_rejects_has_a_box_at_the_maps_highest_place() -> None:
+    score_map = np.full((48, 64), 0.2, dtype=np.float32)
+    score_map[10, 20:22] = 0.8
+    score_map[30, 5] = 0.5
+    one = manifest()
+    (found,) = decode_anomaly_map(1.5, score_map, one).detections
+    assert found.box_px == (200, 100, 220, 110)
+    assert found.score < 0.5  # as the map says
+    answer = Answer(score=1.5, count=0)
+    answer.heat[: score_map.size] = score_map.ravel().tolist()
+    assert decoded_answer(answer, decode_parameters(48, 64, one), one).detections == (found,)
+    flat = np.full((48, 64), 0.2, dtype=np.float32)
+    assert decode_anomaly_map(1.5, flat, one).detections == ()
+    assert decode_anomaly_map(1.5, 0 * flat, one).detections == ()
+
+
 def test_a_good_part_has_no_boxes() -> None:
     decoded = decode_anomaly_map(0.3, np.full((30, 40), 0.3, dtype=np.float32), manifest())
     assert decoded.detections == ()

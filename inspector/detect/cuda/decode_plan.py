@@ -5,10 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from inspector.detect.model.decode import HEATMAP_LIMIT, MAX_DETECTIONS, Decoded, finite, to_heatmap
+from inspector.detect.model.decode import HEATMAP_LIMIT, MAX_DETECTIONS, Decoded, decoded_map
 from inspector.detect.model.manifest import Manifest
-from inspector.detect.risk.calibration import probability, score_at
-from inspector.types import Detection
+from inspector.detect.risk.calibration import score_at
 
 WORK_INTS_PER_CELL: Final = 6
 
@@ -49,7 +48,7 @@ def decoded_answer(answer: Answer, parameters: DecodeParameters, manifest: Manif
     """The same as `decode_anomaly_map` gives for the whole score map."""
     rows, columns = parameters.rows, parameters.columns
     width, height = manifest.input.width_px, manifest.input.height_px
-    detections = []
+    found = []
     for region in answer.region[: answer.count] if answer.score >= parameters.limit else ():
         box = (
             region.x0 * width // columns,
@@ -57,13 +56,7 @@ def decoded_answer(answer: Answer, parameters: DecodeParameters, manifest: Manif
             -(-region.x1 * width // columns),
             -(-region.y1 * height // rows),
         )
-        p_box = float(probability(region.peak, manifest.calibration))
-        detections.append(Detection(label=manifest.labels[0], score=p_box, box_px=box))
+        found.append((box, float(region.peak)))
     shape = (min(rows, HEATMAP_LIMIT), min(columns, HEATMAP_LIMIT))
     heat = np.frombuffer(answer.heat, dtype=np.float32)[: shape[0] * shape[1]].reshape(shape)
-    return Decoded(
-        p_defect=float(probability(finite(answer.score, manifest), manifest.calibration)),
-        anomaly_score=float(answer.score),
-        detections=tuple(detections),
-        heatmap=to_heatmap(probability(heat, manifest.calibration)),
-    )
+    return decoded_map(float(answer.score), found, heat, manifest)

@@ -1,6 +1,7 @@
 """From a network's outputs to detections in source pixels. Pure."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from inspector.types import Box, Detection, Heatmap
 
 HEATMAP_LIMIT: Final = 64  # largest width and height that leaves the detector
 MAX_DETECTIONS: Final = 20  # strongest first; a wrecked part needs no thousand boxes
+_NEAR_PEAK: Final = 0.9  # of the map's highest value: as high
 
 ScoreMap = npt.NDArray[np.float32]
 
@@ -145,21 +147,39 @@ def decode_anomaly_map(score: float, score_map: ScoreMap, manifest: Manifest) ->
     Boxes are the connected regions of the map where p_defect passes the box threshold, grown to
     the cells' borders in source pixels; a box's score is p_defect at its peak. There are none where the
     image's own score lies under that threshold: the calibration is fitted to it, and the map of a model with
-    two scales is another quantity (docs/decisions/042).
+    two scales is another quantity (docs/decisions/042). Where only the score passes it, there is one box, at
+    the map's highest place.
     """
-    finite(score, manifest)
     source = (manifest.input.width_px, manifest.input.height_px)
     limit = score_at(manifest.thresholds["box"], manifest.calibration)
-    detections = []
-    for box, peak in regions(score_map, limit, source) if score >= limit else ():
-        p_box = float(probability(peak, manifest.calibration))
-        detections.append(Detection(label=manifest.labels[0], score=p_box, box_px=box))
+    found = regions(score_map, limit, source) if score >= limit else []
+    return decoded_map(score, found, shrink(score_map), manifest)
+
+
+def decoded_map(
+    score: float, found: Sequence[tuple[Box, float]], shrunk: ScoreMap, manifest: Manifest
+) -> Decoded:
+    """The rest of `decode_anomaly_map`, from boxes with their peaks and the map after `shrink`."""
+    finite(score, manifest)
+    if not found and score >= score_at(manifest.thresholds["box"], manifest.calibration):
+        found = _highest_place(shrunk, (manifest.input.width_px, manifest.input.height_px))
     return Decoded(
         p_defect=float(probability(score, manifest.calibration)),
         anomaly_score=score,
-        detections=tuple(detections),
-        heatmap=to_heatmap(probability(shrink(score_map), manifest.calibration)),
+        detections=tuple(
+            Detection(
+                label=manifest.labels[0], score=float(probability(peak, manifest.calibration)), box_px=box
+            )
+            for box, peak in found
+        ),
+        heatmap=to_heatmap(probability(shrunk, manifest.calibration)),
     )
+
+
+def _highest_place(score_map: ScoreMap, source: tuple[int, int]) -> list[tuple[Box, float]]:
+    """What lies near the map's peak and next to it; nothing where the map says the same everywhere."""
+    near = _NEAR_PEAK * float(score_map.max())
+    return regions(score_map, near, source)[:1] if float(score_map.min()) < near else []
 
 
 def regions(score_map: ScoreMap, limit: float, source: tuple[int, int]) -> list[tuple[Box, float]]:

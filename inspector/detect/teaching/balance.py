@@ -22,7 +22,7 @@ _DETAIL_ALONE: Final = (1.0, 0.0)
 _COARSE_ALONE: Final = (0.0, 1.0)
 _RATIOS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # coarse to detail
 _LEAST: Final = 1e-6
-_GAINS: Final = (0.5, 4.0)
+_GAINS: Final = (1.0, 4.0)  # the map is stretched, never compressed: defects would sink under the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,9 @@ def find_balance(
     """The powers that rank the cells of made-up defects best (AUPRO, as pixel_figures.py has it).
 
     Coarse distances are of the rehearsal's images, in its shape; scores of the same images by models without
-    them. The map's peaks then lie where the scores lie: the median of good parts and that of made-up defects
-    are the same in both. So a limit of the score is one of the map, and what is rejected shows where.
+    them. The map's peaks are then brought to where the scores lie, at the median of good parts and, where
+    they would fall short, at that of made-up defects: so a limit of the score is one of the map, and what is
+    rejected shows where.
     """
     good, made_up = (
         [(_log(own), _log(other)) for own, other in zip(detail, coarse, strict=True)]
