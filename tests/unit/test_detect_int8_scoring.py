@@ -72,11 +72,11 @@ def test_what_has_no_matrix_for_each_cell_stays_as_it_is() -> None:
 
 def bank_graph() -> onnx.ModelProto:
     """As `scoring_graph`, with patches of more images than are compared at once."""
-    fine = features(0, 12) / 40
-    coarse = features(1, 12)[:, ::2, ::2] / 40
+    size = np.float32(1 / 40)
+    fine, coarse = features(0, 12) * size, features(1, 12)[:, ::2, ::2] * size
     graph = GraphBuilder()
     value = graph.add("Transpose", graph.add("Cast", "image", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
-    kernel = np.random.default_rng(5).normal(size=(DEPTH, 3, 1, 1)).astype(np.float32) / 40
+    kernel = np.asarray(np.random.default_rng(5).normal(size=(DEPTH, 3, 1, 1)) / 40, dtype=np.float32)
     projected = graph.add("Conv", value, graph.constant(kernel), kernel_shape=[1, 1])
     halved = graph.add("AveragePool", projected, kernel_shape=[2, 2], strides=[2, 2])
     distances = CoarseBank.fit(fine, coarse).add_to(graph, projected, halved, (ROWS, COLUMNS))
