@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from inspector.detect.commands import find_backbone
 from inspector.detect.cuda.arch import RTX_ARCHES, parse_arches
 from inspector.detect.cuda.build import BuildOptions, build_engine
 from inspector.detect.cuda.build_model import BuiltFile, build_for_model
@@ -26,6 +27,9 @@ from inspector.detect.cuda.renew import renew_engine
 from inspector.detect.cuda.tensorrt_library import TensorRt, find_tensorrt
 from inspector.detect.model.manifest import Manifest, load_manifest
 from inspector.detect.quantizing.q_dq import Range
+from inspector.detect.teaching import fine_map
+from inspector.detect.teaching.balance import Balance
+from inspector.detect.teaching.teach import TeachOptions, teach
 from inspector.errors import ConfigError, ModelError
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -82,6 +86,25 @@ def test_every_shipped_graph_builds_for_every_card(rtx: TensorRt, graph: Path, p
             arch=arch, precision=precision, max_batch=4, ranges=ranges, sizes={"height": 256, "width": 256}
         )
         assert build_engine(model, "0" * 64, options, rtx).report == (), arch
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_model_of_parts_that_lie_anywhere_builds_for_every_card(
+    rtx: TensorRt, tmp_path: Path, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its map compares patches, which no shipped model does; here both halves of it count."""
+    monkeypatch.setattr(fine_map, "find_balance", lambda *_: Balance(0.4, 0.9, 1.2))
+    (tmp_path / "good").mkdir()
+    for seed in range(6):
+        picture = np.random.default_rng(seed).integers(0, 255, (12, 16), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "good" / f"{seed}.png"), cv2.resize(picture, (160, 120)))
+    options = TeachOptions(name="anywhere", size=(128, 96))
+    taught = teach(tmp_path / "good", None, tmp_path, find_backbone(MODELS), options=options)
+    model = onnx.load(taught.folder / taught.manifest.onnx.file)
+    assert any(node.op_type == "ReduceMin" for node in model.graph.node)
+    for arch in RTX_ARCHES:
+        built = build_engine(model, "0" * 64, BuildOptions(arch=arch, precision=precision, max_batch=4), rtx)
+        assert built.report == (), arch
 
 
 def test_int8_builds_from_images_and_passes_the_parity_gate(rtx: TensorRt, tmp_path: Path) -> None:
