@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from inspector.detect import model, risk, teaching
+from inspector.detect import evaluating, model, risk, teaching
 from inspector.detect.commands import find_backbone, teach
 from inspector.detect.images import list_images
 from inspector.errors import ConfigError
@@ -50,7 +50,8 @@ def _forget_old(models: Path, used: Path) -> None:
 @cache
 def _version(models: Path) -> str:
     """Of all that makes a model from images: the code and the backbone."""
-    code = [path for package in (teaching, model, risk) for path in Path(package.__path__[0]).glob("*.py")]
+    packages = (teaching, model, risk, evaluating)
+    code = [path for package in packages for path in Path(package.__path__[0]).glob("*.py")]
     digest = hashlib.sha256()
     for path in [*sorted(code), find_backbone(models)]:
         digest.update(path.read_bytes())

@@ -84,6 +84,20 @@ def bank_graph() -> onnx.ModelProto:
     return finish(graph, LAYOUT, {CELL_MAP: (ROWS * COLUMNS,)}, "bank")
 
 
+def test_a_minimum_of_another_networks_convolution_stays_as_it_is() -> None:
+    graph = GraphBuilder()
+    value = graph.add("Transpose", graph.add("Cast", "image", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    rng = np.random.default_rng(0)
+    weights, bias = rng.normal(size=(4, 3, 1, 1)).astype(np.float32), rng.normal(size=4).astype(np.float32)
+    products = graph.add("Conv", value, graph.constant(weights), graph.constant(bias), kernel_shape=[1, 1])
+    least = graph.add("ReduceMin", products, axes=[1], keepdims=1)
+    graph.add("Reshape", least, graph.integers(ROWS * COLUMNS), name=CELL_MAP)
+    model = finish(graph, LAYOUT, {CELL_MAP: (ROWS * COLUMNS,)}, "theirs")
+    scoring = with_convolved_scoring(model)
+    assert scoring.compared == {}
+    np.testing.assert_allclose(cells(scoring.model, 0), cells(model, 0))
+
+
 def test_distances_from_patches_in_int8_stay_within_three_hundredths() -> None:
     model = bank_graph()
     scoring = with_convolved_scoring(model)

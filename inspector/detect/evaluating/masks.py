@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inspector.detect.evaluating.pixel_figures import Mask
-from inspector.detect.images import read_mask
+from inspector.detect.images import SUFFIXES, read_mask
 from inspector.detect.model.manifest import InputLayout
 from inspector.errors import ConfigError
 
@@ -23,7 +23,12 @@ def find_masks(folder: Path, defects: Sequence[Path]) -> dict[Path, Path]:
     Raises ConfigError for masks of which none fits, and where two images of one name would share one.
     """
     found = {path: mask for path in defects if (mask := folder / f"{path.stem}.png").is_file()}
-    if not found and defects and folder.is_dir() and any(folder.iterdir()):
+    if (
+        not found
+        and defects
+        and folder.is_dir()
+        and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    ):
         raise ConfigError(
             f"{folder}: no mask is named as an image is; {defects[0]} takes {defects[0].stem}.png"
         )

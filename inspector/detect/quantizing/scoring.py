@@ -113,11 +113,18 @@ class _Writer:
         """-2 times each patch's product with a cell, plus the patch's square, of which the least is taken."""
         takers = [node for node in self._graph.node if product.output[0] in node.input]
         kernel = self._value(product.input[1])
-        if kernel is None or len(product.input) != 3 or [node.op_type for node in takers] != ["ReduceMin"]:
+        bias = self._value(product.input[2]) if len(product.input) == 3 else None
+        if (
+            kernel is None
+            or bias is None
+            or kernel.shape[2:] != (1, 1)
+            or [node.op_type for node in takers] != ["ReduceMin"]
+            or not np.allclose(bias, _squares(kernel), rtol=1e-4)
+        ):
             return {}
         name, rounded = product.output[0], rounded_weights(kernel)
         product.input[1] = self._constant(f"{name}/w", rounded)
-        product.input[2] = self._constant(f"{name}/squares", ((rounded / 2.0) ** 2).sum(axis=(1, 2, 3)))
+        product.input[2] = self._constant(f"{name}/squares", _squares(rounded))
         return {name: product.input[0]}
 
     def drop_unused(self) -> None:
@@ -159,6 +166,11 @@ class _Writer:
         del self._graph.node[place]
         for offset, new in enumerate(nodes):
             self._graph.node.insert(place + offset, new)
+
+
+def _squares(kernel: F32) -> F32:
+    """Of patches, whose kernel is -2 times them."""
+    return np.asarray(((kernel / 2.0) ** 2).sum(axis=(1, 2, 3)), dtype=np.float32)
 
 
 def _weight(matrix: F32, axis: int) -> F32:

@@ -22,6 +22,7 @@ _CANDIDATES: Final = 8000  # the coreset is chosen from at most that many
 _AT_ONCE: Final = 250  # patches that are compared at once: more would not stay in a core's cache
 _LEAST_EXPLAINED: Final = 0.5  # of the variance, by the place: below it parts lie anywhere
 _BLUR: Final = blur_kernel(0.7)
+_LEAST: Final = 0.01  # a distance: below it there is only the rounding of sums that nearly cancel
 _SURROUNDINGS: Final = 2  # averages over 3 x 3 cells of 16 pixels, one after the other: 5 x 5 with weights
 
 
@@ -53,15 +54,19 @@ class CoarseBank:
 
         Deterministic.
         """
-        around = np.stack([_surroundings(image) for image in coarse])
-        own, averaged = (x.reshape(-1, x.shape[-1]).var(axis=0).sum() for x in (coarse, around))
+        own = coarse.reshape(-1, coarse.shape[-1]).var(axis=0).sum()
+        averaged = np.stack([_surroundings(image) for image in coarse])
+        averaged = averaged.reshape(-1, averaged.shape[-1]).var(axis=0).sum()
         scale = float(np.sqrt(own / max(averaged, 1e-9)))  # an average varies less, and counts as much
-        cells = np.stack([_cells(one, scale * other) for one, other in zip(fine, around, strict=True)])
-        origin = np.arange(len(cells)).repeat(cells.shape[1] * cells.shape[2])
-        cells = cells.reshape(-1, cells.shape[-1])
-        if len(cells) > _CANDIDATES:
-            some = np.random.default_rng(0).choice(len(cells), _CANDIDATES, replace=False)
-            cells, origin = cells[some], origin[some]
+        count, rows, columns, _ = fine.shape
+        candidates = np.arange(count * rows * columns)
+        if len(candidates) > _CANDIDATES:
+            candidates = np.random.default_rng(0).choice(len(candidates), _CANDIDATES, replace=False)
+        origin, place = np.divmod(candidates, rows * columns)
+        cells = np.empty((len(candidates), fine.shape[-1] + coarse.shape[-1]), dtype=np.float32)
+        for image in range(count):  # all cells of one image at a time: of all images they would be gigabytes
+            every = _cells(fine[image], scale * _surroundings(coarse[image])).reshape(rows * columns, -1)
+            cells[origin == image] = every[place[origin == image]]
         chosen = coreset(cells, min(PATCHES, len(cells)))
         return CoarseBank(cells[chosen], origin[chosen], scale)
 
@@ -76,7 +81,7 @@ class CoarseBank:
         flat = cells.reshape(-1, cells.shape[-1])
         squares = flat @ (-2.0 * self.patches.T) + (self.patches**2).sum(axis=1)
         nearest = squares.min(axis=1) + (flat**2).sum(axis=1)
-        distance = np.sqrt(np.maximum(nearest, 0.0) / flat.shape[1]).reshape(fine.shape[:2])
+        distance = np.sqrt(np.maximum(nearest / flat.shape[1], _LEAST**2)).reshape(fine.shape[:2])
         smooth = cv2.filter2D(distance, -1, _BLUR, borderType=cv2.BORDER_REPLICATE)
         return np.asarray(smooth, dtype=np.float32)
 
@@ -98,9 +103,9 @@ class CoarseBank:
         ]
         least = graph.add("Min", *nearest) if len(nearest) > 1 else nearest[0]
         own = graph.add("ReduceSumSquare", cells, axes=[1], keepdims=1)
-        total = graph.add("Max", graph.add("Add", least, own), graph.number(0.0))
-        depth = self.patches.shape[1]
-        distance = graph.add("Sqrt", graph.add("Mul", total, graph.number(1.0 / depth)))
+        each = graph.number(1.0 / self.patches.shape[1])
+        mean = graph.add("Mul", graph.add("Add", least, own), each)
+        distance = graph.add("Sqrt", graph.add("Max", mean, graph.number(_LEAST**2)))
         return smoothed(graph, distance, *grid, _BLUR)
 
     def _products(self, graph: GraphBuilder, cells: str, first: int) -> str:

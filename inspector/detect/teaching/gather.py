@@ -38,7 +38,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Reads images for one trunk. `progress` is told of each; not thread-safe."""
+    """Reads images for one trunk. `progress` is told of each, on a thread of its own; not thread-safe."""
 
     trunk: Trunk
     threads: int
@@ -71,18 +71,19 @@ class Gather:
         self, paths: Sequence[Path], projection: Projection, *, copies: int, first: int = 0
     ) -> Synthetic:
         """`copies` images with made-up defects of each; the images are numbered from `first`."""
-        changes: list[F32] = []
-        images = self._spoiled(paths, copies, first, changes, also_good=False)
+        cells: list[F32] = []
+        images = self._spoiled(paths, copies, first, cells)
         features = list(extract(self.trunk, images, threads=self.threads, projection=projection))
-        return self._synthetic(features, changes, first, copies)
+        return _synthetic(features, cells, first, copies)
 
     def rehearsed(
         self, paths: Sequence[Path], projection: Projection, sums: DetailSums, *, copies: int, first: int = 0
     ) -> tuple[Synthetic, Rehearsal]:
         """The same, with what detail says of them and of the good images. `sums` are of these and, where
         there are any, of the images before `first`."""
-        changes: list[F32] = []
-        images = self._spoiled(paths, copies, first, changes, also_good=True)
+        cells: list[F32] = []
+        changes: list[F16] = []
+        images = self._spoiled(paths, copies, first, cells, changes)
         detail = sums.fit()
         features: list[F32] = []
         good: list[F16] = []
@@ -95,33 +96,33 @@ class Gather:
             else:
                 features.append(projected)
                 made_up.append(detail.maps(own).astype(np.float16))
-        grid = PER_CELL * self.trunk.rows, PER_CELL * self.trunk.columns
-        change = np.stack([detail_change(one, *grid) for one in changes]).astype(np.float16)
-        rehearsal = Rehearsal(np.stack(good), np.stack(made_up), change)
-        return self._synthetic(features, changes, first, copies), rehearsal
+        rehearsal = Rehearsal(np.stack(good), np.stack(made_up), np.stack(changes))
+        return _synthetic(features, cells, first, copies), rehearsal
 
     def _spoiled(
-        self, paths: Sequence[Path], copies: int, first: int, changes: list[F32], *, also_good: bool
+        self,
+        paths: Sequence[Path],
+        copies: int,
+        first: int,
+        cells: list[F32],
+        changes: list[F16] | None = None,
     ) -> Iterator[Image]:
-        """Each image's copies with made-up defects, after itself where asked; `changes` hears of each."""
+        """Each image's copies with made-up defects; `cells` and, where detail is asked for, `changes` hear
+        how far each was changed. With `changes` each image itself comes before its copies."""
         what, total = "Making up defects", copies * len(paths)
+        rows, columns = self.trunk.rows, self.trunk.columns
         for number, path in enumerate(paths, first):
             image = read_image(path, self.trunk.layout)
-            if also_good:
+            if changes is not None:
                 yield image
             for spoiled, change in spoiled_copies(image, number, copies):
-                self.progress(what, len(changes), total)
-                changes.append(change)
+                self.progress(what, len(cells), total)
+                cells.append(cell_change(change, rows, columns))
+                if changes is not None:
+                    fine = detail_change(change, PER_CELL * rows, PER_CELL * columns)
+                    changes.append(fine.astype(np.float16))
                 yield spoiled
         self.progress(what, total, total)
-
-    def _synthetic(
-        self, features: Sequence[F32], changes: Sequence[F32], first: int, copies: int
-    ) -> Synthetic:
-        """In half precision, as it is kept, so that what is added later changes nothing of what was there."""
-        cells = np.stack([cell_change(one, self.trunk.rows, self.trunk.columns) for one in changes])
-        origin = first + np.arange(len(changes)) // copies
-        return Synthetic(_rounded(np.stack(features)), origin, _rounded(cells))
 
     def detail(self, paths: Sequence[Path]) -> DetailSums:
         images = self._images(paths, "Learning detail")
@@ -146,6 +147,12 @@ class _Reading:
             self.hashes.append(hashlib.sha256(image.tobytes()).hexdigest()[: 2 * _DIGEST])
             self.pictures.append(frame_context(image[None]))
             yield image
+
+
+def _synthetic(features: Sequence[F32], cells: Sequence[F32], first: int, copies: int) -> Synthetic:
+    """In half precision, as it is kept, so that what is added later changes nothing of what was there."""
+    origin = first + np.arange(len(cells)) // copies
+    return Synthetic(_rounded(np.stack(features)), origin, _rounded(np.stack(cells)))
 
 
 def _rounded(array: F32) -> F32:

@@ -26,6 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 FOLDS: Final = 10
 _FOLDS_AT_ONCE: Final = 2
+_CELLS_AT_ONCE: Final = 8192  # of those folds; a cell takes some 20 kB while it is fitted
 _CHECKING: Final = "Checking on held-out parts"
 
 
@@ -80,7 +81,8 @@ def fit_and_check(
         return score_images(scorer, defect, blur)
 
     # The linear algebra of small matrices takes one core and leaves the others to other folds.
-    with ThreadPoolExecutor(_FOLDS_AT_ONCE) as pool:
+    at_once = max(1, min(_FOLDS_AT_ONCE, _CELLS_AT_ONCE // (good.shape[1] * good.shape[2])))
+    with ThreadPoolExecutor(at_once) as pool:
         for done, scores in enumerate(pool.map(check, parts)):
             progress(_CHECKING, done, len(parts))
             defect_scores.append(scores)

@@ -32,7 +32,7 @@ _LAYERS: Final = 3
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the arrays belong to: `model_sha256` the graph, `features_sha256` how features are made."""
 
-    format: Literal[2] = 2
+    format: Literal[1, 2] = 2  # 1 had no rehearsal
     model_sha256: str = ""
     features_sha256: str
     layout: InputLayout
@@ -120,6 +120,8 @@ def load_memory(folder: Path, model_sha256: str) -> Memory:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             memory = _read({name: arrays[name] for name in arrays.files})
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; {again}") from error
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file, and nothing can be added without it; {again}") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
@@ -130,10 +132,7 @@ def load_memory(folder: Path, model_sha256: str) -> Memory:
 
 
 def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
-    text = arrays["about"].tobytes()
-    if msgspec.json.decode(text)["format"] != About.__struct_defaults__[0]:
-        raise ValueError("another version wrote it")
-    about = msgspec.json.decode(text, type=About)
+    about = msgspec.json.decode(arrays["about"].tobytes(), type=About)
     rows, columns = about.network_height // 8, about.network_width // 8
     projection = Projection(_f32(arrays["matrix"]), _f32(arrays["bias"]))
     if "coarse_bias" in arrays:
@@ -148,6 +147,8 @@ def _read(arrays: dict[str, npt.NDArray[np.generic]]) -> Memory:
             raise ValueError(f"{name} and its hashes differ in number")
     detail, rehearsal = None, None
     if "detail_count" in arrays:
+        if about.format == 1:
+            raise ModelError("was written by an older version")
         rehearsed = (
             np.asarray(arrays[f"rehearsed_{name}"], np.float16) for name in ("good", "made_up", "change")
         )
