@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 PIXEL_BUDGET: Final = 512 * 384  # of the network's input: about 10 ms on one core
-MOST_PIXELS: Final = 2720 * 912  # about 130 ms, and a gigabyte while teaching
+MOST_PIXELS: Final = 2720 * 912  # about 130 ms, and over two gigabytes while teaching
 STEP: Final = 16
 DEFECT_PX: Final = 4  # a cell of the finest features: what is smaller drowns
 _SMALL: Final = 256 * 256  # smaller images are enlarged towards it: cells of 8 pixels hide small defects
