@@ -17,6 +17,7 @@ LARGEST_PIXELS: Final = 120_000_000
 _MOST_STRETCH: Final = 1.25  # a larger difference in shape is another picture, not another crop
 _TAIL: Final = 4096  # some cameras write notes after the picture's end
 # OpenCV decodes what there is of a file that was cut off, and leaves the rest grey.
+_KINDS: Final = ("train_good", "test_good", "good", "train_defect", "test_defect", "defect", "bad", "masks")
 _ENDS: Final = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
 
 # What cannot be read is told in one line of our own.
@@ -31,6 +32,13 @@ def list_images(folder: Path) -> list[Path]:
     if not found:
         raise ConfigError(f"{folder}: no images in it (png, jpg, bmp or tif)")
     return found
+
+
+def list_parts(folder: Path) -> list[Path]:
+    """As `list_images`, of a folder of parts of one kind: one that holds folders of several is refused."""
+    if inside := sorted(each for each in _KINDS if (folder / each).is_dir()):
+        raise ConfigError(f"{folder}: holds {', '.join(inside)}; give the one folder whose images are meant")
+    return list_images(folder)
 
 
 def common_layout(paths: list[Path], like: InputLayout | None = None) -> InputLayout:

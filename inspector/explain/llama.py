@@ -10,12 +10,15 @@ random key; one thread of ours owns the model; prompts are computed in small bat
 `complete` leaves at its deadline without waiting for the piece at work.
 """
 
+import contextlib
 import json
 import os
 import queue
 import secrets
+import socket
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ BATCH_TOKENS = 32
 _TOP_TOKENS = 1000
 """Enough for a choice that the model holds for most unlikely."""
 _CLOSE_TIMEOUT_S = 10.0
+_SERVES_WITHIN_S = 30.0
 _MAX_SOCKET_PATH = 100  # sun_path of unix(7) holds 108 bytes
 
 
@@ -225,7 +229,9 @@ class LlamaEngine:
             if len(path) > _MAX_SOCKET_PATH:
                 raise ModelError(f"{folder} is too long for a socket; set TMPDIR to a shorter one")
             params.hostnames = [path]
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
+            _wait_until_it_serves(path)
+            return server
 
     def _serve(self, server: xllamacpp.Server, request: _Request) -> None:
         def on_chunk(chunk: dict[str, Any]) -> bool:
@@ -263,3 +269,20 @@ def _messages(prompt: Prompt, *, sees: bool) -> dict[str, Any]:
         "stream": True,
         "return_progress": True,  # a callback after each batch of the prompt
     }
+
+
+def _wait_until_it_serves(path: str) -> None:
+    """Until llama.cpp's HTTP thread answers: a server that is closed before that waits for it for ever, and
+    holds the interpreter's lock. Nobody else uses that way in. Raises RuntimeError when it takes too long.
+    """
+    give_up_s = time.monotonic() + _SERVES_WITHIN_S
+    while time.monotonic() < give_up_s:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            with contextlib.suppress(OSError):  # not there yet
+                connection.connect(path)
+                connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+                if connection.recv(1):
+                    return
+        time.sleep(0.01)
+    raise RuntimeError(f"the language model's server did not answer within {_SERVES_WITHIN_S} s")

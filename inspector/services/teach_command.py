@@ -116,6 +116,7 @@ def teach(
         threads=threads,
         command=shlex.join(["inspector", *sys.argv[1:]]),
     )
+    replaced = not add and (models / name / MANIFEST_NAME).is_file()
     with progress_bar() as progress, tempfile.TemporaryDirectory(prefix="inspector-teach-") as scratch:
         if from_session is None:
             assert good is not None
@@ -129,6 +130,8 @@ def teach(
             except ConfigError as error:  # the user knows the session, not where its pictures lay
                 raise ConfigError(str(error).replace(scratch, str(from_session))) from error
     typer.echo(summary(taught))
+    if replaced:
+        typer.echo(f"in place of the model {name} that was there, and of a risk that was set for it")
 
 
 def _take(

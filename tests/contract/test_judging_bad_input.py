@@ -98,7 +98,6 @@ def cut(path: Path) -> None:
         (lambda: empty(Path("data/test_good")), "no images"),
         (lambda: picture(MASK, 255, size=(HEIGHT, WIDTH)), "masks/defect3.png: 48 x 64"),
         (lambda: cut(MASK), "masks/defect3.png: the file is cut off"),
-        (lambda: [path.rename(f"{path}_mask.png") for path in Path("data/masks").iterdir()], "defect0.png"),
         (lambda: picture(DEFECT.with_suffix(".bmp"), 240), "two images"),
     ],
 )
@@ -107,6 +106,21 @@ def test_spoiled_images_and_masks(
 ) -> None:
     spoil()
     assert says in refused(capsys, *command)
+
+
+def test_masks_of_other_images_are_told_and_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in Path("data/masks").iterdir():
+        path.rename(f"{path}_mask.png")
+    assert status("evaluate", "tiny", "data", "--json") == 0
+    said = capsys.readouterr()
+    assert "data/masks: marks nothing on an image of test_defect" in said.err
+    assert json.loads(said.out.splitlines()[-1])["aupro"] is None
+
+
+def test_a_folder_of_good_and_bad_parts_teaches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """One level too high, and defects and masks would be taught as good."""
+    said = refused(capsys, "teach", "--good", "data", "--name", "two")
+    assert "holds masks, test_defect, test_good" in said
 
 
 def test_labels_that_contradict_the_folders(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,12 @@ from rich.table import Table
 from inspector.config_load import find_model
 from inspector.detect.commands import progress_bar
 from inspector.detect.engines.whole_file import write_whole
-from inspector.detect.evaluating.evaluation import Evaluation, evaluate_model
+from inspector.detect.evaluating.evaluation import (
+    DEFECT_FOLDER,
+    MASK_FOLDER,
+    Evaluation,
+    evaluate_model,
+)
 from inspector.detect.evaluating.evaluation_report import figure_rows, report_html
 from inspector.errors import ConfigError, StoreError
 
@@ -52,6 +57,12 @@ def evaluate(
     with progress_bar() as show:
         evaluation = evaluate_model(
             folder, data, escape_rate=escape, threads=threads, progress=show, labels=labels
+        )
+    if (data / MASK_FOLDER).is_dir() and not evaluation.figures["marked_regions"]:
+        typer.echo(
+            f"{data / MASK_FOLDER}: marks nothing on an image of {DEFECT_FOLDER} (STEM.png is that of "
+            "STEM.jpg), so there are no figures of pixels",
+            err=True,
         )
     if as_json:
         typer.echo(json.dumps(evaluation.as_json()))

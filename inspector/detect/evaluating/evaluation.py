@@ -84,6 +84,8 @@ def evaluate_model(
     ConfigError for data that will not do, ModelError for a model that cannot be run.
     """
     manifest = load_manifest(folder)
+    if not data.is_dir():
+        raise ConfigError(f"{data}: no such folder")
     boxes = find_labels(data, labels)
     parts = _parts(data, boxes)
     if not parts:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inspector.detect.evaluating.pixel_figures import Mask
-from inspector.detect.images import SUFFIXES, read_mask
+from inspector.detect.images import read_mask
 from inspector.detect.model.manifest import InputLayout
 from inspector.errors import ConfigError
 
@@ -20,18 +20,9 @@ _LEAST_SHARE: Final = 0.376  # of what a smaller pixel covers, marked
 def find_masks(folder: Path, defects: Sequence[Path]) -> dict[Path, Path]:
     """The mask `folder`/STEM.png of each image that has one; a defect may be left unmarked.
 
-    Raises ConfigError for masks of which none fits, and where two images of one name would share one.
+    Raises ConfigError where two images of one name would share one.
     """
     found = {path: mask for path in defects if (mask := folder / f"{path.stem}.png").is_file()}
-    if (
-        not found
-        and defects
-        and folder.is_dir()
-        and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
-    ):
-        raise ConfigError(
-            f"{folder}: no mask is named as an image is; {defects[0]} takes {defects[0].stem}.png"
-        )
     if shared := [mask for mask, times in Counter(found.values()).items() if times > 1]:
         raise ConfigError(f"{shared[0]}: two images have that name; give each its own")
     return found

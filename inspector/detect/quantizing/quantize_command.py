@@ -70,6 +70,10 @@ def quantize(
     else:
         typer.echo(f"image AUROC {result.auroc_before:.4f} to {result.auroc_after:.4f} on held-out images")
     typer.echo(parity_text(result.parity))
+    typer.echo(
+        "that was on every second image; a threshold that a risk was set with may lie otherwise now: "
+        f"inspector calibrate model {name} {data} --max-escape ... sets it for int8"
+    )
 
 
 def parity(

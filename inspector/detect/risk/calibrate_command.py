@@ -140,7 +140,7 @@ def parse_rate(text: str) -> float:
     except ValueError as error:
         raise ConfigError(f"'{text}' is no rate; give one as 0.1% or 0.001") from error
     if not 0.0 < rate < 1.0:
-        raise ConfigError(f"{text}: the rate must lie between 0 and 100 %")
+        raise ConfigError(f"{text}: the rate must lie between 0 and 100 %; write 5% or 0.05")
     return rate
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from inspector.detect.images import common_layout, list_images
+from inspector.detect.images import common_layout, list_parts
 from inspector.detect.model.manifest import load_manifest
 from inspector.detect.picture_drift import more_pictures
 from inspector.detect.teaching.features import Trunk
@@ -49,7 +49,7 @@ def add_good(
             f"{folder}: was taught by another version, with other features; teach from all images at once"
         )
     gather = Gather(trunk, threads, progress)
-    good = list_images(good_dir)
+    good = list_parts(good_dir)
     common_layout(good, about.layout)
     read = gather.features(good, "Reading good parts", memory.projection)
     new = first_of_each(read.hashes, memory.good_hashes)
@@ -69,7 +69,7 @@ def add_good(
     check = good, memory.good[len(memory.good) - len(good) :]
     defects: list[Path] = []
     if defect_dir is not None:
-        memory, defects = _with_defects(memory, gather, list_images(defect_dir))
+        memory, defects = _with_defects(memory, gather, list_parts(defect_dir))
     if not good and not defects:
         raise ConfigError(
             f"{good_dir}: {left_out} images, which the model knows already; nothing was changed"

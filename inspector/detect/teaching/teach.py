@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from inspector.detect.evaluating.evaluate import auroc, error_rates
-from inspector.detect.images import common_layout, list_images
+from inspector.detect.images import common_layout, list_parts
 from inspector.detect.model.manifest import (
     UNCALIBRATED,
     Calibration,
@@ -124,9 +124,9 @@ def teach(
     (held_out.fit_and_check). An image that is there twice counts once. Raises ConfigError for images or
     options that will not do.
     """
-    good = list_images(good_dir)
+    good = list_parts(good_dir)
     check_count(len(good), good_dir)
-    defects = list_images(defect_dir) if defect_dir else []
+    defects = list_parts(defect_dir) if defect_dir else []
     layout = common_layout(good)
     width, height = options.size or _size(layout, options.smallest_defect_px)
     discriminate = options.method == "gaussian" and len(good) >= FEWEST_TO_DISCRIMINATE
