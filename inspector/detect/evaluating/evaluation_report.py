@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.detect.evaluating.evaluation import Evaluation, Judgement, Kind
+from inspector.detect.evaluating.pixel_figures import Map
 from inspector.detect.images import read_image
 from inspector.detect.model.manifest import InputLayout
 
@@ -63,6 +64,8 @@ def report_html(evaluation: Evaluation) -> str:
         f"<h1>{name}</h1><p>Model {evaluation.manifest.onnx.sha256[:12]}, input "
         f"{evaluation.manifest.input.width_px} x {evaluation.manifest.input.height_px}."
         f"<table>{rows}</table>"
+        f"<p>Of each kind the {_WORST} worst at most. Magenta: where a part is most unusual, each on its own "
+        "scale. Boxes: yellow as found, green as labelled."
         + _section("Defective parts that look best", evaluation, "defect")
         + _section("Good parts that look worst", evaluation, "good")
         + "</html>\n"
@@ -100,10 +103,8 @@ def _picture(judgement: Judgement, layout: InputLayout) -> bytes:
     colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR if layout.channels == 1 else cv2.COLOR_RGB2BGR)
     scale = min(1.0, _SIDE_PX / max(colour.shape[:2]))
     small = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
-    heat = judgement.decoded.heatmap
-    if heat is not None:
-        cells = np.frombuffer(heat.data, dtype=np.uint8).reshape(heat.height, heat.width)
-        small = _overlay(small, cells)
+    if judgement.score_map is not None:
+        small = _overlay(small, judgement.score_map)
     shown = np.clip(small, 0, 255).astype(np.uint8)
     for _, true_box in judgement.truth or ():
         x0, y0, x1, y1 = (round(value * scale) for value in true_box)
@@ -114,8 +115,11 @@ def _picture(judgement: Judgement, layout: InputLayout) -> bytes:
     return bytes(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())
 
 
-def _overlay(image: npt.NDArray[np.float32], cells: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Red where p_defect is high; nothing where it is low, so that the part stays visible."""
-    heat = cv2.resize(cells, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-    share = (heat.astype(np.float32) / 255.0 * 0.6)[..., None]
-    return np.asarray(image * (1 - share) + share * np.array([0, 0, 255], np.float32), dtype=np.float32)
+def _overlay(image: npt.NDArray[np.float32], score_map: Map) -> npt.NDArray[np.float32]:
+    """Magenta where the map is highest, on its own scale: of a defect that escaped, that is what one wants
+    to see. Nothing where it is as usual, so that the part stays visible."""
+    heat = cv2.resize(score_map, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    usual = float(np.median(heat))
+    share = np.clip((heat - usual) / max(float(heat.max()) - usual, 1e-12), 0.0, 1.0)
+    share = (0.6 * share**2)[..., None]
+    return np.asarray(image * (1 - share) + share * np.array([255, 0, 255], np.float32), dtype=np.float32)
