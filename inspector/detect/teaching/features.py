@@ -123,12 +123,11 @@ def extract(
     return (features for (features,) in _each(graph, outputs, trunk, images, threads))
 
 
-def feature_graph(trunk: Trunk, projection: Projection | None) -> tuple[bytes, str]:
-    """The serialised graph from the raw image to its features, and its output's name."""
+def feature_graph(trunk: Trunk) -> bytes:
+    """The serialised graph from the raw image to its features, before any projection."""
     graph = GraphBuilder()
-    outputs = _add_features(graph, trunk.add_levels(graph), trunk, projection)
-    model = finish(graph, trunk.layout, outputs, "features")
-    return bytes(model.SerializeToString()), next(iter(outputs))
+    outputs = _add_features(graph, trunk.add_levels(graph), trunk, None)
+    return bytes(finish(graph, trunk.layout, outputs, "features").SerializeToString())
 
 
 def _add_features(

@@ -109,7 +109,7 @@ class Memory:
 
 def features_sha256(trunk: Trunk) -> str:
     """Of all that turns an image into features: sizes, backbone, and this version's way."""
-    return hashlib.sha256(feature_graph(trunk, None)[0]).hexdigest()
+    return hashlib.sha256(feature_graph(trunk)).hexdigest()
 
 
 def load_memory(folder: Path, model_sha256: str) -> Memory:
